@@ -1,0 +1,1 @@
+"""Molecular Atlas Explorer: store, tiles, jobs and models."""

@@ -1,0 +1,1 @@
+"""Plain statistics over sections and selections."""

@@ -1,0 +1,1 @@
+"""Nouns and errors; numpy and scipy only."""

@@ -1,0 +1,178 @@
+"""Sections in memory and on record, and what a task returns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from backend.core.geometry import Bounds, Slot
+from backend.core.layers import Category, LayerKey
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """Codes of one label for the cells of a section.
+
+    codes : (n,) int16, place in ``categories`` or -1 where missing.
+    """
+
+    codes: NDArray[np.int16]
+    categories: tuple[Category, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SectionData:
+    """One section in memory.
+
+    Parameters
+    ----------
+    id, title : str
+    xy : (n, 2) float32
+        Micrometres (or source units where ``xy_unit`` says so), y growing downwards.
+    counts : (n, g) csr_matrix of float32
+        Raw counts where ``unit`` is "counts"; (n, 0) for a section with labels only.
+    genes : tuple of str
+        g symbols, unique.
+    names : (n,) str array
+        Cell ids as in the source.
+    labels : mapping of str to Label
+    numbers : mapping of LayerKey to (n,) float32
+    unit : str
+        "counts", or what X holds instead; models must not treat the latter as counts.
+    """
+
+    id: str
+    title: str
+    xy: NDArray[np.float32]
+    counts: csr_matrix
+    genes: tuple[str, ...]
+    names: NDArray[Any]
+    labels: Mapping[str, Label] = field(default_factory=dict)
+    numbers: Mapping[LayerKey, NDArray[np.float32]] = field(default_factory=dict)
+    unit: str = "counts"
+    xy_unit: str = "um"
+    technology: str = ""
+    dataset: str = ""
+    species: str = "mouse"
+
+    @property
+    def n_cells(self) -> int:
+        """Number of cells or spots."""
+        return int(self.xy.shape[0])
+
+    @property
+    def is_counts(self) -> bool:
+        """Whether ``counts`` holds raw or expected counts."""
+        return "counts" in self.unit
+
+
+@dataclass(frozen=True, slots=True)
+class SectionInfo:
+    """What the store records of a section.
+
+    Parameters
+    ----------
+    first, n_cells : int
+        The section's rows are first .. first + n_cells - 1 of the atlas.
+    slot : Slot
+        Node of the atlas quadtree that the section owns.
+    origin : (float, float)
+        Section coordinates of the slot's top left corner, in the unit of the section.
+    side : float
+        Side of the slot in the same unit.
+    extent : Bounds
+        Smallest rectangle with all cells, section coordinates.
+    radius : float
+        Radius of a drawn cell or spot: half the median distance to the nearest neighbour.
+    unit : str
+        What the expression is ("counts", "expected counts", "volume-normalised", "none").
+    position : float or None
+        Millimetres along ``axis``.
+    """
+
+    id: str
+    title: str
+    dataset: str
+    technology: str
+    species: str
+    first: int
+    n_cells: int
+    slot: Slot
+    origin: tuple[float, float]
+    side: float
+    extent: Bounds
+    radius: float
+    n_genes: int
+    unit: str = "counts"
+    xy_unit: str = "um"
+    axis: str = ""
+    position: float | None = None
+    animal: str = ""
+    parent: str = ""
+    licence: str = ""
+    citation: str = ""
+    simulated: bool = False
+    notes: tuple[str, ...] = ()
+
+    @property
+    def rows(self) -> slice:
+        """Rows of the atlas that belong to this section."""
+        return slice(self.first, self.first + self.n_cells)
+
+
+@dataclass(frozen=True, slots=True)
+class QuerySection:
+    """A checked upload: the section, and how its genes fit a checkpoint."""
+
+    data: SectionData
+    matched: tuple[str, ...]
+    unknown: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where a result comes from: model, version, parameters, seed, data."""
+
+    model: str
+    version: str
+    parameters: Mapping[str, Any]
+    seed: int
+    data: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One value per cell of a section: a label (codes with categories) or a number."""
+
+    section: str
+    layer: LayerKey
+    values: NDArray[Any]
+    categories: tuple[Category, ...] = ()
+    unit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """A dense (rows, columns) table with names, such as class probabilities of a section."""
+
+    section: str
+    name: str
+    values: NDArray[np.float32]
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TaskResult:
+    """What a model task returns: columns per section, matrices, new sections, figures."""
+
+    columns: tuple[Column, ...] = ()
+    matrices: tuple[Matrix, ...] = ()
+    sections: tuple[SectionData, ...] = ()
+    figures: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Provenance | None = None

@@ -1,0 +1,1 @@
+"""Reading files and checking them before anything else looks at them."""

@@ -1,0 +1,1 @@
+"""PyTorch models: arrays in, arrays out."""

@@ -1,0 +1,1 @@
+"""What the models share: graphs, preparation, checkpoints, baselines."""

@@ -1,0 +1,1 @@
+"""The atlas on disk: zarr arrays, sorted along one curve, memory-mapped."""

@@ -1,0 +1,1 @@
+"""Pixels: rows to bins, bins to colours, colours to PNG."""
