@@ -1,0 +1,119 @@
+"""Which store a section lives in: the atlas, or the one-section store of a finished query."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from backend.core.data import SectionInfo
+from backend.core.errors import UnknownSection, did_you_mean
+from backend.core.geometry import Bounds
+from backend.store.atlas import Atlas
+from backend.tiles.render import TileRenderer
+
+QUERY_PREFIX = "query-"
+MONTAGE = "atlas"
+#: Seconds between two looks at whether a store has a new version on disk.
+CHECK_EVERY = 2.0
+#: Query stores kept open at once.
+MOST_QUERIES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Plane:
+    """An open store with its renderer."""
+
+    atlas: Atlas
+    renderer: TileRenderer
+
+    def bounds(self, info: SectionInfo) -> Bounds:
+        """Return a section's extent on this plane, micrometres."""
+        side = self.atlas.world_um / (1 << info.slot.level)
+        dx = info.slot.x * side - info.origin[0]
+        dy = info.slot.y * side - info.origin[1]
+        return info.extent.shifted(dx, dy)
+
+
+class Planes:
+    """Opens the atlas and finished queries, and reopens what has a new version.
+
+    Parameters
+    ----------
+    atlas_path : Path
+    results : Path
+        Folder with one folder per job; a finished query has an ``atlas.zarr`` in its own.
+    """
+
+    def __init__(self, atlas_path: Path, results: Path) -> None:
+        self._results = results
+        self._lock = threading.Lock()
+        self._main = _open(atlas_path)
+        self._checked = time.monotonic()
+        self._queries: dict[str, Plane] = {}
+
+    @property
+    def main(self) -> Plane:
+        """The atlas, as last written."""
+        now = time.monotonic()
+        if now - self._checked > CHECK_EVERY:
+            with self._lock:
+                self._checked = now
+                self._main = _refreshed(self._main)
+        return self._main
+
+    def of(self, section: str) -> tuple[Plane, str]:
+        """Return the plane that holds a section, and the section's id in that store.
+
+        Raises
+        ------
+        UnknownSection
+            If neither the atlas nor a finished query has this id.
+        """
+        if section.startswith(QUERY_PREFIX):
+            plane = self._query(section)
+            return plane, plane.atlas.sections()[0].id
+        plane = self.main
+        if section != MONTAGE:
+            plane.atlas.section(section)
+        return plane, section
+
+    def info(self, section: str) -> SectionInfo:
+        """Return what is on record of a section, under the id it was asked for."""
+        plane, inner = self.of(section)
+        return replace(plane.atlas.section(inner), id=section)
+
+    def _query(self, section: str) -> Plane:
+        with self._lock:
+            plane = self._queries.get(section)
+            if plane is not None and plane.atlas.path.exists():
+                return plane
+            plane = _open(self._query_path(section))
+            while len(self._queries) >= MOST_QUERIES:
+                self._queries.pop(next(iter(self._queries)))
+            self._queries[section] = plane
+            return plane
+
+    def _query_path(self, section: str) -> Path:
+        job = section.removeprefix(QUERY_PREFIX)
+        path = self._results / job / "atlas.zarr"
+        # A job id is hexadecimal; anything else must not become a path.
+        if not job.isalnum() or not path.is_dir():
+            known = [p.name for p in self._results.glob("*") if (p / "atlas.zarr").is_dir()]
+            raise UnknownSection(
+                f"There is no annotated section '{section[:60]}'.",
+                "Results are deleted after the stated time; annotate the file again.",
+                did_you_mean(job, known),
+            )
+        return path
+
+
+def _open(path: Path) -> Plane:
+    atlas = Atlas.open(path)
+    return Plane(atlas, TileRenderer(atlas))
+
+
+def _refreshed(plane: Plane) -> Plane:
+    atlas = plane.atlas.refresh()
+    return plane if atlas is plane.atlas else Plane(atlas, TileRenderer(atlas))
