@@ -1,0 +1,75 @@
+"""All routes of the web process, as one blueprint.
+
+Every error has one shape, ``{"error": "UnknownGene", "message": "...", "hint": ["..."]}``; a
+refused file adds ``"faults": [{what, where, expected, remedy}]``. Statuses: 400 unreadable
+parameter or body, 404 unknown thing, 409 wrong upload offset or unfinished job, 413 too large,
+422 a file or section that cannot be used, 429 quota (with Retry-After), 500 our fault (with an id).
+
+Reading (``ETag`` by atlas version, 304 on ``If-None-Match``)
+---------------------------------------------------------------------------------------------------
+GET /healthz                     {"ok": true, "name", "version", "queue": {"queued": n, "running": n,
+                                 "worker_seconds_ago": s | null}}
+GET /api/atlas                   Backend.atlas_info()
+GET /api/sections                {"sections": Backend.sections()}
+GET /api/genes?q=&limit=         {"genes": [...]}                        limit 20, at most 200
+GET /api/layers?section=         {"section", "layers": [LAYER]}
+GET /api/layer?section=&layer=   LAYER                                   also imputed:<gene>
+GET /api/search?q=&section=&limit=   {"regions": [...], "types": [...], "genes": [...], "nearest"}
+GET /api/legend?section=&layer=[&view=left,top,right,bottom]
+                                 {"section", "layer", "title", "total", "missing",
+                                  "categories": [{code, name, colour, parent, count}]}
+GET /api/composition?section=&layer=[&within=label:region&code=3]   {"section", "layer", ...}
+GET /api/histogram?section=&layer=   {"section", "layer", "unit", "span": [lo, hi],
+                                  "edges": [n+1], "counts": [n], "n_zero", "n_missing"}
+GET /api/anchors?section=&layer= {"anchors": [{name, x, y, n, lng, lat}]}   x, y: um, atlas plane
+GET /api/cell/<section>/<row>[?layer=]   Backend.cell(...)
+GET /api/pick?section=&x=&y=[&layer=]    {"section", "row": n | null, "cell": {...} | null}
+                                 x, y: um of the section's own coordinates (``atlas``: atlas plane)
+GET /api/download?section=&layer=&format=csv     streamed CSV, one line per cell
+GET /api/figure.png?section=&layer=[&palette=&lo=&hi=&width=&only=]     PNG with legend, scale bar
+GET /tiles/<section>/<layer>/<z>/<x>/<y>.png?palette=&lo=&hi=&size=&only=1,2&least=&v=
+                                 PNG; immutable when v (the atlas version) is given, else no-cache
+
+LAYER = {key, kind, name, title, unit, span: [lo, hi] | null, version, provenance,
+         categories: [{code, name, colour, parent}],
+         trust: {figure, baseline, measure, baseline_name, how, grade} | null}
+
+Selections (POST, JSON body)
+---------------------------------------------------------------------------------------------------
+POST /api/select    {"section", "polygon": [[x, y], ...]}                 Backend.select(...)
+POST /api/compare   {"a": SELECTION, "b": SELECTION, "limit": 50}         Backend.compare(...)
+SELECTION = {"section", "polygon": [[x, y], ...]} or {"section", "layer": "label:type", "code": 3}
+
+Uploads (of the session that made them)
+---------------------------------------------------------------------------------------------------
+POST   /api/uploads {"name": "q.h5ad", "size": bytes}      201 UPLOAD
+PUT    /api/uploads/<id>?offset=<received>   raw bytes, at most chunk_bytes       UPLOAD
+GET    /api/uploads/<id>                     UPLOAD      resume at ``received``
+POST   /api/uploads/<id>/finish              {"upload": UPLOAD, "preflight": PREFLIGHT}
+GET    /api/uploads/<id>/preflight           {"upload": UPLOAD, "preflight": PREFLIGHT}
+GET    /api/uploads/<id>/preview             {"xy": [[x, y], ...] <= 20,000, "n_cells",
+                                              "genes_per_cell": {"edges": [...], "counts": [...]}}
+DELETE /api/uploads/<id>                     {"deleted": true}
+UPLOAD    = {id, name, size, received, complete, sha256 | null, chunk_bytes, expires (epoch s)}
+PREFLIGHT = {filename, ok, n_cells, n_genes, n_matched, n_panel, xy_unit, counts_in, seconds,
+             findings: [{key: genes|cells|coordinates|counts|species|orientation|file,
+                         state: ok|warning|blocked, title, value, text, fix}]}
+A finding of ``finish`` that blocks is no error: the card shows it; POST /api/jobs refuses it (422).
+
+Jobs (read by anyone who has the id; cancelled by the session that made them)
+---------------------------------------------------------------------------------------------------
+POST   /api/jobs {"model", "verb", "params": {}, "inputs": {"upload": id} | {"section": id}}
+                                             202 {"job": JOB}; the same job when asked again
+GET    /api/jobs                             {"jobs": [JOB]}      of this session, newest first
+GET    /api/jobs/<id>                        {"job": JOB}
+DELETE /api/jobs/<id>                        {"job": JOB}         asks it to stop
+GET    /api/results/<id>/download?format=h5ad|csv|json        the file
+JOB = {id, model, verb, params, inputs, state: queued|running|done|failed|cancelled, fraction,
+       message, seconds_left | null, position (0 = next) | null, created, started, finished,
+       error | null, result | null, downloads: {"h5ad": url, "csv": url}, deleted_after (epoch s)}
+
+Methods of the service that these routes call, beside those of the names above:
+``compare(a, b, limit) -> dict``, ``figure(section, key, style, width) -> bytes``,
+``preflight(upload_id, owner) -> Preflight``, ``preview(upload_id, owner) -> dict``,
+``submit(model, verb, params, inputs, owner) -> Job``.
+"""
