@@ -1,0 +1,396 @@
+"""Backend: an open atlas with its tiles, jobs and uploads. Free of torch and of the web."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backend.analysis.differential import differential
+from backend.analysis.selection import inside
+from backend.core.data import SectionInfo
+from backend.core.errors import BadRequest, TooFewCells, UnknownLayer
+from backend.core.geometry import Bounds
+from backend.core.job import Job
+from backend.core.layers import LayerInfo, LayerKey, Style, TileKey
+from backend.core.settings import Settings
+from backend.intake.check import Preflight, preflight, preview
+from backend.intake.uploads import Uploads
+from backend.jobs.queue import JobQueue
+from backend.service import cells, search, summary, tables
+from backend.service.layers import describe
+from backend.service.planes import MONTAGE, QUERY_PREFIX, Plane, Planes
+from backend.tiles.figure import figure_png
+from backend.tiles.render import Histogram, Tile
+
+#: Cells of a selection that enter a comparison, at most; a seeded draw above that.
+COMPARED = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Some cells of a section: rows counted from its first cell."""
+
+    plane: Plane
+    info: SectionInfo
+    rows: NDArray[np.int64]
+
+
+class Backend:
+    """All that the explorer and the routes may ask.
+
+    Parameters
+    ----------
+    settings : Settings
+    atlas_path : Path
+        A store of the format of ``backend.store.schema``.
+    checkpoint : Path or None
+        Checkpoint folder that annotates uploads against this atlas.
+    demo_query : Path or None
+        A file offered as an example upload.
+    jobs : JobQueue or None
+        The queue; one made from ``settings`` where None.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        atlas_path: Path,
+        checkpoint: Path | None = None,
+        demo_query: Path | None = None,
+        jobs: JobQueue | None = None,
+    ) -> None:
+        self.settings = settings
+        self.checkpoint = checkpoint
+        self.demo_query = demo_query
+        self.planes = Planes(atlas_path, settings.results)
+        self.jobs = jobs or JobQueue(settings)
+        self.uploads = Uploads(settings)
+        self._counts = lru_cache(maxsize=2048)(self._count)
+
+    # -- what there is ----------------------------------------------------------------------
+
+    def atlas_info(self) -> dict[str, Any]:
+        """Return name, size, geometry and abilities of the atlas."""
+        atlas = self.planes.main.atlas
+        sections = atlas.sections()
+        embedding = atlas.embedding("cell")
+        return {
+            "name": atlas.name,
+            "simulated": atlas.simulated,
+            "n_cells": atlas.n_cells,
+            "n_sections": len(sections),
+            "n_genes": len(atlas.genes.symbol),
+            "n_imputable": _n_imputable(atlas.genes.embedding),
+            "version": atlas.version,
+            "world_um": atlas.world_um,
+            "grid_level": atlas.grid_level,
+            "species": sorted({s.species for s in sections}),
+            "technologies": sorted({s.technology for s in sections}),
+            "has_imputation": embedding is not None and atlas.genes.embedding is not None,
+            "can_annotate": self.checkpoint is not None,
+            "demo_query": self.demo_query is not None,
+            "labels": list(atlas.labels()),
+            "keep_hours": self.settings.limits.keep_hours,
+        }
+
+    def sections(self) -> list[dict[str, Any]]:
+        """Return all sections of the atlas in storage order, with their place on the plane."""
+        plane = self.planes.main
+        return [self._section_entry(plane, s, "atlas") for s in plane.atlas.sections()]
+
+    def section_entry(self, section: str) -> dict[str, Any]:
+        """Return one section as ``sections`` does; queries live on a plane of their own."""
+        plane, inner = self.planes.of(section)
+        kind = "query" if section.startswith(QUERY_PREFIX) else "atlas"
+        return {**self._section_entry(plane, plane.atlas.section(inner), kind), "id": section}
+
+    def section(self, section: str) -> SectionInfo:
+        """Return what the store records of a section."""
+        return self.planes.info(section)
+
+    def _section_entry(self, plane: Plane, info: SectionInfo, kind: str) -> dict[str, Any]:
+        embedding = plane.atlas.embedding("cell")
+        return {
+            **asdict(info),
+            "slot": list(info.slot),
+            "extent": list(info.extent),
+            "bounds": list(plane.bounds(info)),
+            "world_um": plane.atlas.world_um,
+            "kind": kind,
+            "embedded": embedding is not None and info.id in embedding.sections,
+        }
+
+    def layers(self, section: str) -> list[LayerInfo]:
+        """Return the layers of a section, genes apart."""
+        plane, inner = self.planes.of(section)
+        if inner == MONTAGE:
+            atlas = plane.atlas
+            keys = [LayerKey("label", name) for name in atlas.labels()]
+            keys += [LayerKey("density", "cells"), *atlas.numbers()]
+        else:
+            keys = list(plane.atlas.layers(inner))
+        return [describe(plane, inner, key) for key in keys]
+
+    def layer(self, section: str, key: LayerKey) -> LayerInfo:
+        """Return what a layer of a section is; genes too."""
+        plane, inner = self.planes.of(section)
+        return describe(plane, inner, key)
+
+    # -- finding ----------------------------------------------------------------------------
+
+    def search(self, query: str, section: str = MONTAGE, limit: int = 8) -> dict[str, Any]:
+        """Return regions, types and genes that fit, and the nearest spellings if none does."""
+        plane, inner = self.planes.of(section)
+        return search.search(
+            plane, inner, query, limit, lambda key: self._counts(section, key, plane.atlas.version)
+        )
+
+    def genes(self, query: str, limit: int = 20, section: str = MONTAGE) -> list[dict[str, Any]]:
+        """Return genes whose symbol or id fits."""
+        plane, inner = self.planes.of(section)
+        return search.gene_hits(plane.atlas, inner, query.strip().lower(), limit)
+
+    # -- numbers ----------------------------------------------------------------------------
+
+    def counts(self, section: str, key: LayerKey, view: Bounds | None = None) -> dict[int, int]:
+        """Return cells per code of a label; code -1 counts the cells without one."""
+        plane, inner = self.planes.of(section)
+        if view is None:
+            found = self._counts(section, key, plane.atlas.version)
+        else:
+            found = tuple(int(c) for c in summary.counts(plane, inner, key, view))
+        return {**dict(enumerate(found[:-1])), -1: found[-1]}
+
+    def _count(self, section: str, key: LayerKey, version: int) -> tuple[int, ...]:
+        plane, inner = self.planes.of(section)
+        return tuple(int(c) for c in summary.counts(plane, inner, key, None))
+
+    def composition(
+        self, section: str, key: LayerKey, within: tuple[LayerKey, int] | None = None
+    ) -> list[dict[str, Any]]:
+        """Return classes with cells, most first; optionally only inside a class of another label."""
+        plane, inner = self.planes.of(section)
+        found = summary.composition(plane, inner, key, within)
+        categories = plane.atlas.label(key.name).categories
+        order = np.argsort(-found, kind="stable")
+        return [
+            {
+                "code": int(c),
+                "name": categories[c].name,
+                "colour": categories[c].colour,
+                "parent": categories[c].parent,
+                "count": int(found[c]),
+            }
+            for c in order
+            if found[c] > 0
+        ]
+
+    def means(self, section: str, key: LayerKey, label: LayerKey) -> list[dict[str, Any]]:
+        """Return the mean of a numeric layer per class of a label, highest first."""
+        plane, inner = self.planes.of(section)
+        return summary.means_by(plane, inner, key, label)
+
+    def histogram(self, section: str, key: LayerKey) -> Histogram:
+        """Return the distribution of a numeric layer."""
+        plane, inner = self.planes.of(section)
+        describe(plane, inner, key)
+        return plane.renderer.histogram(inner, key)
+
+    def anchors(self, section: str, key: LayerKey) -> list[tuple[str, float, float, int]]:
+        """Return (name, x, y, cells) of the names on the tissue; micrometres on the plane."""
+        plane, inner = self.planes.of(section)
+        info = plane.atlas.section(inner)
+        found = summary.section_anchors(plane, info, key)
+        categories = plane.atlas.label(key.name).categories
+        return [(categories[a.code].name, a.x, a.y, a.n) for a in found]
+
+    # -- cells ------------------------------------------------------------------------------
+
+    def cell(self, section: str, row: int, layer: LayerKey | None = None) -> dict[str, Any]:
+        """Return the card of a cell, with its value of ``layer``."""
+        plane, inner = self.planes.of(section)
+        info = plane.atlas.section(inner)
+        found = cells.card(plane, info, row)
+        found["section"] = section
+        if layer is not None and layer.kind not in ("label", "density"):
+            rows = slice(info.first + row, info.first + row + 1)
+            value = float(np.asarray(plane.renderer.values(inner, layer, rows))[0])
+            found["value"] = value if math.isfinite(value) else None
+        return found
+
+    def pick(
+        self, section: str, x: float, y: float, radius: float | None = None
+    ) -> tuple[str, int] | None:
+        """Return (section, row) of the cell under a point, or None.
+
+        Parameters
+        ----------
+        x, y : float
+            Coordinates of the section; of the plane for the montage.
+        radius : float or None
+            Farthest distance, micrometres; three cell radii where None.
+        """
+        plane, inner = self.planes.of(section)
+        if inner != MONTAGE:
+            info = plane.atlas.section(inner)
+            bounds = plane.bounds(info)
+            x, y = x + bounds.left - info.extent.left, y + bounds.top - info.extent.top
+            radius = radius or 3 * info.radius
+        found = cells.pick(plane, x, y, radius or 50.0)
+        if found is None:
+            return None
+        return (section if inner != MONTAGE else found[0].id), found[1]
+
+    # -- pictures and tables ----------------------------------------------------------------
+
+    def tile(self, key: TileKey) -> Tile:
+        """Return a tile of a section or, for section ``atlas``, of the montage."""
+        plane, inner = self.planes.of(key.section)
+        return plane.renderer.render(TileKey(inner, key.layer, key.style, key.address.checked()))
+
+    def figure(self, section: str, key: LayerKey, style: Style, width: int = 2400) -> bytes:
+        """Return a picture of a section for publication: legend, unit, scale bar; PNG."""
+        plane, inner = self.planes.of(section)
+        return figure_png(plane.atlas, inner, describe(plane, inner, key), style, width)
+
+    def table(self, section: str, key: LayerKey) -> Iterator[str]:
+        """Yield the CSV of a layer of one section."""
+        plane, inner = self.planes.of(section)
+        if inner == MONTAGE:
+            raise BadRequest("A table is of one section.", "Open a section, then download.")
+        return tables.layer_table(plane, inner, describe(plane, inner, key))
+
+    # -- selections -------------------------------------------------------------------------
+
+    def select(self, section: str, polygon: list[list[float]]) -> dict[str, Any]:
+        """Return count and composition of the cells inside a polygon of section coordinates."""
+        chosen = self._selection({"section": section, "polygon": polygon})
+        atlas = chosen.plane.atlas
+        at = chosen.info.first + chosen.rows
+        labels = {}
+        for name in atlas.labels():
+            label = atlas.label(name)
+            codes = np.asarray(label.codes[chosen.info.rows])[at - chosen.info.first]
+            found = np.bincount(codes[codes >= 0], minlength=len(label.categories))
+            labels[name] = [
+                {"code": int(c), "name": label.categories[c].name, "count": int(found[c])}
+                for c in np.argsort(-found, kind="stable")
+                if found[c] > 0
+            ]
+        return {"section": section, "n_cells": len(chosen.rows), "labels": labels}
+
+    def compare(
+        self, a: Mapping[str, Any], b: Mapping[str, Any], limit: int = 50
+    ) -> dict[str, Any]:
+        """Return the genes that differ between two selections of measured expression."""
+        first, second = self._selection(a), self._selection(b)
+        counts_a, genes_a = _expression(first)
+        counts_b, genes_b = _expression(second)
+        at_b = {g: i for i, g in enumerate(genes_b)}
+        shared = [(i, at_b[g]) for i, g in enumerate(genes_a) if g in at_b]
+        if not shared:
+            raise UnknownLayer(
+                "The two selections share no measured gene.",
+                "Compare cells of sections with overlapping panels.",
+            )
+        left, right = [i for i, _ in shared], [j for _, j in shared]
+        names = tuple(first.plane.atlas.genes.symbol[genes_a[i]] for i in left)
+        table = differential(counts_a[:, left], counts_b[:, right], names)
+        return {
+            "n_a": len(first.rows),
+            "n_b": len(second.rows),
+            "n_genes": len(names),
+            "test": "Welch's t on log1p counts, Benjamini-Hochberg; cells are not animals",
+            "genes": [row._asdict() for row in table[:limit]],
+        }
+
+    def _selection(self, spec: Mapping[str, Any]) -> Selection:
+        section = str(spec.get("section", ""))
+        if section in ("", MONTAGE):
+            raise BadRequest("A selection needs one section.", "Name it as 'section'.")
+        plane, inner = self.planes.of(section)
+        info = plane.atlas.section(inner)
+        if "polygon" in spec:
+            xy = np.asarray(plane.atlas.xy[info.rows])
+            rows = np.flatnonzero(inside(xy, _polygon(spec["polygon"])))
+        else:
+            key = LayerKey.parse(str(spec.get("layer", "")))
+            summary.require_label(plane.atlas, key)
+            codes = np.asarray(plane.atlas.label(key.name).codes[info.rows])
+            rows = np.flatnonzero(codes == _integer(spec.get("code"), "code"))
+        return Selection(plane, info, rows)
+
+    # -- uploads and jobs -------------------------------------------------------------------
+
+    def preflight(self, upload: str, owner: str) -> Preflight:
+        """Return what was found in a finished upload, all problems at once."""
+        record = self.uploads.get(upload, owner)
+        table = self.planes.main.atlas.genes
+        path = self.uploads.path(upload, owner)
+        return preflight(path, record.name, table, self.settings.limits)
+
+    def preview(self, upload: str, owner: str) -> dict[str, Any]:
+        """Return a sample of the positions and the genes per cell of a finished upload."""
+        return preview(self.uploads.path(upload, owner))
+
+    def submit(
+        self,
+        model: str,
+        verb: str,
+        params: Mapping[str, Any],
+        inputs: Mapping[str, Any],
+        owner: str,
+    ) -> Job:
+        """Queue a run; the same inputs and parameters give the same job."""
+        return self.jobs.submit(model, verb, params, inputs, owner)
+
+
+def _n_imputable(embedding: NDArray[np.float32] | None) -> int:
+    return 0 if embedding is None else int(np.any(embedding, axis=1).sum())
+
+
+def _integer(value: Any, name: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise BadRequest(f"'{name}' is not a whole number.", f"Send {name} as a number.")
+    return value
+
+
+def _polygon(points: Any) -> NDArray[np.float64]:
+    try:
+        polygon = np.asarray(points, dtype=np.float64)
+    except (TypeError, ValueError):
+        polygon = np.empty((0, 0))
+    good = polygon.ndim == 2 and polygon.shape[1:] == (2,) and 3 <= len(polygon) <= 10_000
+    if not good or not np.isfinite(polygon).all():
+        raise BadRequest(
+            "The polygon cannot be read.", "Send 3 to 10,000 corners as [[x, y], ...] in µm."
+        )
+    return polygon
+
+
+def _expression(chosen: Selection) -> tuple[Any, list[int]]:
+    expression = chosen.plane.atlas.expression(chosen.info.id)
+    if expression is None:
+        raise UnknownLayer(
+            f"Section '{chosen.info.title}' has labels only, no expression.",
+            "Choose a section with counts.",
+        )
+    rows = chosen.rows
+    if len(rows) < 2:
+        raise TooFewCells("A selection has fewer than two cells.", "Draw a larger one.")
+    if len(rows) > COMPARED:
+        rows = np.sort(np.random.default_rng(0).choice(rows, COMPARED, replace=False))
+    return expression.matrix()[rows], [int(g) for g in expression.genes]
+
+
+def default_checkpoint(atlas_path: Path) -> Path | None:
+    """Return the checkpoint beside an atlas (``NAME.ckpt``), or None."""
+    path = atlas_path.with_suffix(".ckpt")
+    return path if (path / "card.json").is_file() else None

@@ -1,0 +1,119 @@
+"""What a layer of a section is: title, unit, span, classes, provenance and trust."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from backend.core.data import SectionInfo
+from backend.core.errors import UnknownLayer
+from backend.core.layers import LayerInfo, LayerKey, Trust
+from backend.service.planes import MONTAGE, Plane
+from backend.service.search import is_imputable, is_measured
+from backend.store.atlas import Atlas
+
+TRUST_HOW = (
+    "Measured genes were hidden in all sections of a data set and imputed back; r is against "
+    "what was measured there."
+)
+TITLES = {"class": "Cell class", "type": "Cell type", "subtype": "Cell subtype"}
+
+
+def describe(plane: Plane, section: str, key: LayerKey) -> LayerInfo:
+    """Return what is known of a layer in a section.
+
+    Raises
+    ------
+    UnknownLayer, UnknownGene
+        If the section has no such layer.
+    """
+    if key.kind == "label":
+        return _label(plane.atlas, key)
+    if key.kind == "density":
+        return _numeric(plane, section, key, "Cell density", "cells per mm²")
+    if key.kind in ("measured", "imputed"):
+        return _gene(plane, section, key)
+    number = plane.atlas.number(key)
+    return _numeric(plane, section, key, number.title, number.unit, number.provenance)
+
+
+def _label(atlas: Atlas, key: LayerKey) -> LayerInfo:
+    label = atlas.label(key.name)
+    title = label.title or TITLES.get(key.name, key.name.capitalize())
+    return LayerInfo(
+        key,
+        title,
+        categories=label.categories,
+        version=atlas.version,
+        provenance=str(label.provenance or "published labels"),
+    )
+
+
+def _numeric(
+    plane: Plane,
+    section: str,
+    key: LayerKey,
+    title: str,
+    unit: str,
+    provenance: object = "",
+    trust: Trust | None = None,
+) -> LayerInfo:
+    return LayerInfo(
+        key,
+        title,
+        unit,
+        span=plane.renderer.span(section, key),
+        version=plane.atlas.version,
+        provenance=str(provenance or ""),
+        trust=trust,
+    )
+
+
+def _gene(plane: Plane, section: str, key: LayerKey) -> LayerInfo:
+    atlas = plane.atlas
+    gene = atlas.genes.index(key.name)
+    symbol = atlas.genes.symbol[gene]
+    key = LayerKey(key.kind, symbol)
+    measured, imputable = is_measured(atlas, section, gene), is_imputable(atlas, section, gene)
+    if key.kind == "measured":
+        if not measured:
+            raise UnknownLayer(
+                f"{symbol} was not measured in {_named(atlas, section)}.",
+                f"Show imputed:{symbol} instead." if imputable else "Choose another section.",
+            )
+        return _numeric(plane, section, key, symbol, _unit(atlas, section))
+    if not imputable:
+        raise UnknownLayer(
+            f"{symbol} cannot be imputed in {_named(atlas, section)}.",
+            f"Show measured:{symbol} instead."
+            if measured
+            else "The section has no expression, or the atlas no trained embedding of this gene.",
+        )
+    embedding = atlas.embedding("cell")
+    source = str(embedding.provenance) if embedding else ""
+    return _numeric(
+        plane, section, key, symbol, "log1p normalised counts", source, _trust(atlas, gene)
+    )
+
+
+def _named(atlas: Atlas, section: str) -> str:
+    return "any section" if section == MONTAGE else f"section '{atlas.section(section).title}'"
+
+
+def _unit(atlas: Atlas, section: str) -> str:
+    infos: tuple[SectionInfo, ...] = atlas.sections()
+    units = {s.unit for s in infos if s.n_genes} if section == MONTAGE else set()
+    unit = atlas.section(section).unit if section != MONTAGE else "/".join(sorted(units))
+    return f"log1p {unit}"
+
+
+def _trust(atlas: Atlas, gene: int) -> Trust | None:
+    table = atlas.genes.trust
+    if table is None or not np.isfinite(table[gene, :2]).all():
+        return None
+    return Trust(
+        float(table[gene, 0]),
+        float(table[gene, 1]),
+        "held-out r",
+        "nearest neighbours in shared genes",
+        TRUST_HOW,
+    )
