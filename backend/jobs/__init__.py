@@ -1,1 +1,1 @@
-"""The queue of runs and the table of their states."""
+"""Jobs: a queue of ids, and a table of what became of them."""
