@@ -175,7 +175,7 @@ class Backend:
     def composition(
         self, section: str, key: LayerKey, within: tuple[LayerKey, int] | None = None
     ) -> list[dict[str, Any]]:
-        """Return classes with cells, most first; optionally only inside a class of another label."""
+        """Return classes with cells, most first; optionally inside a class of another label."""
         plane, inner = self.planes.of(section)
         found = summary.composition(plane, inner, key, within)
         categories = plane.atlas.label(key.name).categories
