@@ -1,0 +1,136 @@
+"""A served demo atlas and a browser whose console must stay silent."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+ROOT = Path(__file__).resolve().parents[2]
+ARTEFACTS = ROOT / "tests" / "artefacts"
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+
+
+@dataclass(frozen=True)
+class Site:
+    """A running atlas."""
+
+    url: str
+    folder: Path
+    query: Path
+    log: Path
+
+
+def run_backend(*arguments: object) -> None:
+    command = [sys.executable, "-m", "backend", *map(str, arguments)]
+    subprocess.run(command, cwd=ROOT, check=True, stderr=subprocess.PIPE, timeout=600)
+
+
+@pytest.fixture(scope="session")
+def demo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small simulated atlas, trained and embedded, with a held-out section beside it."""
+    folder = tmp_path_factory.mktemp("atlas")
+    atlas, checkpoint = folder / "demo.zarr", folder / "demo.ckpt"
+    size = ("--sections", 6, "--cells", 24_000, "--genes", 600, "--seed", 1)
+    run_backend("demo", atlas, *size, "--query", folder / "demo_query.h5ad")
+    run_backend("train", "fusemap", atlas, "-o", checkpoint)
+    run_backend("embed", atlas, "--checkpoint", checkpoint)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def site(demo_folder: Path) -> Iterator[Site]:
+    port = _free_port()
+    log = demo_folder / "server.log"
+    command = [sys.executable, "app.py", "--atlas", str(demo_folder / "demo.zarr")]
+    command += ["--data", str(demo_folder / "data"), "--port", str(port)]
+    with log.open("w") as out:
+        server = subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=out)
+        try:
+            url = f"http://127.0.0.1:{port}"
+            _wait_for(url + "/healthz", server, log)
+            yield Site(url, demo_folder, demo_folder / "demo_query.h5ad", log)
+        finally:
+            server.terminate()
+            server.wait(timeout=20)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_for(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
+    until = time.monotonic() + 120
+    while time.monotonic() < until:
+        try:
+            with urllib.request.urlopen(url, timeout=5):
+                return
+        except (urllib.error.URLError, ConnectionError):
+            if server.poll() is not None:
+                break
+            time.sleep(0.3)
+    raise RuntimeError(f"the server did not answer:\n{log.read_text()[-4000:]}")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    from playwright.sync_api import sync_playwright
+
+    program = next((p for name in CHROMIUM if (p := shutil.which(name))), None)
+    if program is None:
+        pytest.fail("the journeys need Chromium: apt-get install chromium")
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=program, args=FLAGS)
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def page(browser: Browser, site: Site) -> Iterator[Page]:
+    """A page of 1440 x 900; the test fails if the console spoke or another host was asked."""
+    context = browser.new_context(viewport={"width": 1440, "height": 900}, accept_downloads=True)
+    context.grant_permissions(["clipboard-read", "clipboard-write"], origin=site.url)
+    opened = context.new_page()
+    spoken: list[str] = []
+    asked: set[str] = set()
+    opened.on("console", lambda message: spoken.append(f"{message.type}: {message.text}"))
+    opened.on("pageerror", lambda error: spoken.append(f"page error: {error}"))
+    opened.on("request", lambda request: asked.add(request.url))
+    yield opened
+    context.close()
+    outside = [u for u in asked if not u.startswith((site.url, "data:", "blob:"))]
+    assert outside == []
+    assert spoken == []
+
+
+@pytest.fixture
+def keep(request: pytest.FixtureRequest) -> Path:
+    """Folder for the screenshots of one test; kept as artefacts of the run."""
+    folder = ARTEFACTS / request.node.name
+    shutil.rmtree(folder, ignore_errors=True)
+    os.makedirs(folder)
+    return folder
