@@ -1,0 +1,108 @@
+"""Confidence that means what it says: temperature, thresholds and the errors they leave."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax, softmax
+
+#: Thresholds of the table that a person may choose from.
+THRESHOLDS = tuple(np.round(np.linspace(0, 0.95, 20), 2).tolist())
+#: A threshold must keep this share of the held-out cells to be estimated at all.
+LEAST_KEPT = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class ThresholdRow:
+    """What to expect above a confidence: share of cells kept, share of those that are wrong."""
+
+    threshold: float
+    kept: float
+    error: float
+
+
+def negative_log_likelihood(
+    logits: NDArray[np.float64], truth: NDArray[np.int64], temperature: float = 1.0
+) -> float:
+    """Return the mean negative log likelihood of ``truth`` (n,) under logits (n, c)."""
+    scores = log_softmax(logits / temperature, axis=1)
+    return float(-scores[np.arange(len(truth)), truth].mean())
+
+
+def fit_temperature(logits: NDArray[np.float64], truth: NDArray[np.int64]) -> float:
+    """Return the temperature in 0.05..20 that makes held-out logits most likely.
+
+    Parameters
+    ----------
+    logits : (n, c) float64
+        Of cells that the classifier was not trained on.
+    truth : (n,) int64
+
+    Notes
+    -----
+    Guo et al., "On calibration of modern neural networks", ICML 2017. Never worse than 1.
+    """
+    found = minimize_scalar(
+        lambda t: negative_log_likelihood(logits, truth, float(np.exp(t))),
+        bounds=(np.log(0.05), np.log(20)),
+        method="bounded",
+    )
+    temperature = float(np.exp(found.x))
+    plain = negative_log_likelihood(logits, truth)
+    return temperature if negative_log_likelihood(logits, truth, temperature) < plain else 1.0
+
+
+def probabilities(logits: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:
+    """Return calibrated probabilities (n, c)."""
+    return np.asarray(softmax(logits / temperature, axis=1))
+
+
+def threshold_table(
+    confidence: NDArray[np.float64], right: NDArray[np.bool_]
+) -> tuple[ThresholdRow, ...]:
+    """Return what every threshold of ``THRESHOLDS`` keeps and gets wrong on held-out cells."""
+    rows = []
+    for threshold in THRESHOLDS:
+        kept = confidence >= threshold
+        if kept.mean() >= LEAST_KEPT:
+            error = float(1 - right[kept].mean())
+            rows.append(ThresholdRow(float(threshold), float(kept.mean()), error))
+    return tuple(rows)
+
+
+def threshold_for(
+    confidence: NDArray[np.float64], right: NDArray[np.bool_], error: float
+) -> ThresholdRow:
+    """Return the lowest threshold that leaves at most ``error`` of the kept held-out cells wrong.
+
+    Where no threshold reaches that, the one with the least error is returned; its row says so.
+    """
+    order = np.argsort(-confidence, kind="stable")
+    sorted_confidence = confidence[order]
+    n = np.arange(1, len(order) + 1)
+    wrong = np.cumsum(~right[order]) / n
+    last_of_ties = np.r_[sorted_confidence[1:] < sorted_confidence[:-1], True]
+    allowed = last_of_ties & (n / len(n) >= LEAST_KEPT)
+    good = np.flatnonzero(allowed & (wrong <= error))
+    at = int(good[-1]) if len(good) else int(np.flatnonzero(allowed)[wrong[allowed].argmin()])
+    kept = float(n[at] / len(n))
+    threshold = 0.0 if kept == 1.0 else float(sorted_confidence[at])
+    return ThresholdRow(threshold, kept, float(wrong[at]))
+
+
+def tail_probability(
+    values: NDArray[np.float64], reference_quantiles: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the share of the reference that lies above each value.
+
+    Parameters
+    ----------
+    values : (n,) float64
+    reference_quantiles : (q,) float64
+        Quantiles at q evenly spaced levels from 0 to 1, ascending.
+    """
+    levels = np.linspace(0, 1, len(reference_quantiles))
+    return 1 - np.interp(values, reference_quantiles, levels, left=0.0, right=1.0)

@@ -1,0 +1,279 @@
+"""A factor model of many panels with one gene embedding, fitted by EM.
+
+y_ig = z_i . e_g + noise,  z_i ~ N(0, I_k),  noise ~ N(0, psi_sg),  y standardised per section and
+gene, one e_g per gene of the union. With the measured panel p and W = diag(1/psi) the posterior is
+exact for any panel: V = (I + E_p' W E_p)^-1, z_i = V E_p' W y_i. The M-step solves k x k ridge
+systems per gene over the sections that measure it; sections are weighted so that every data set
+counts the same.
+
+Deviations from He et al., "Towards a universal spatial molecular atlas of the mouse brain", bioRxiv
+2024.05.27.594872: no encoder network, no adversary; the decoder (imputed = z . e_g) is theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.sparse.linalg import LinearOperator, eigsh
+
+from backend.core.errors import Diverged
+from backend.core.job import RunContext
+from backend.models.common.prep import Prepared, weighted_product
+from backend.models.fusemap.moments import CorrelationMoments, Moments
+
+#: Least noise variance of a standardised gene.
+NOISE_FLOOR = 0.05
+#: Least noise variance at the start, before anything is explained.
+NOISE_START = 0.3
+#: Ridge on the gene embedding.
+RIDGE = 1.0
+#: Unions up to this size start from the dense eigendecomposition, wider ones from Lanczos.
+DENSE_START = 3_000
+
+
+@dataclass(frozen=True, slots=True)
+class FactorState:
+    """Where a fit stands after ``iteration`` iterations.
+
+    embedding : (g, k) float64, one row per gene of the union
+    noise : one (p,) float64 per section
+    """
+
+    embedding: torch.Tensor
+    noise: tuple[torch.Tensor, ...]
+    iteration: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Posterior:
+    """The exact posterior for one panel: z = y @ reader, covariance V for every cell."""
+
+    reader: torch.Tensor
+    covariance: torch.Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class FactorFit:
+    """What a fit is told besides the data."""
+
+    k: int
+    iterations: int = 100
+    ridge: float = RIDGE
+    save_every: int = 0
+    save: Callable[[FactorState], None] = field(default=lambda _: None)
+
+
+def balance_weights(n_cells: Sequence[int], datasets: Sequence[str]) -> NDArray[np.float64]:
+    """Return the effective number of cells per section, the same in total for every data set.
+
+    Cells of one data set share its weight equally; the total over all is the number of cells.
+    """
+    n = np.asarray(n_cells, dtype=np.float64)
+    names, code = np.unique(np.asarray(datasets), return_inverse=True)
+    per_dataset = np.bincount(code, weights=n)
+    return n.sum() / len(names) * n / per_dataset[code]
+
+
+def posterior(embedding: torch.Tensor, noise: torch.Tensor) -> Posterior:
+    """Return the posterior for a panel.
+
+    Parameters
+    ----------
+    embedding : (p, k) float64
+        Rows of the panel.
+    noise : (p,) float64
+    """
+    weighted = embedding / noise[:, None]
+    eye = torch.eye(embedding.shape[1], dtype=embedding.dtype, device=embedding.device)
+    covariance = torch.linalg.inv(eye + embedding.T @ weighted)
+    covariance = (covariance + covariance.T) / 2
+    return Posterior(weighted @ covariance, covariance)
+
+
+def fit(
+    sections: Sequence[Moments],
+    n_genes: int,
+    weights: NDArray[np.float64],
+    settings: FactorFit,
+    ctx: RunContext,
+    state: FactorState | None = None,
+) -> FactorState:
+    """Return the fitted factors.
+
+    Parameters
+    ----------
+    sections : sequence of Moments
+    n_genes : int
+        Size of the union.
+    weights : (s,) float64
+        Effective number of cells per section, see ``balance_weights``.
+    settings : FactorFit
+    ctx : RunContext
+        Told after every iteration.
+    state : FactorState or None
+        Where to go on from; the spectral start where None. The result does not depend on it.
+
+    Raises
+    ------
+    Diverged
+        If a value of the embedding is not finite.
+    """
+    state = state or spectral_start(sections, n_genes, weights, settings.k)
+    for i in range(state.iteration, settings.iterations):
+        state = em_step(sections, weights, state, settings.ridge)
+        if not torch.isfinite(state.embedding).all():
+            raise Diverged(
+                f"The factor fit stopped being finite at iteration {i + 1}.",
+                "Check for genes or cells with extreme values, or use fewer factors.",
+            )
+        ctx.step(
+            (i + 1) / settings.iterations, f"Fitting factors, {i + 1} of {settings.iterations}"
+        )
+        if settings.save_every and (i + 1) % settings.save_every == 0:
+            settings.save(state)
+    return state
+
+
+def em_step(
+    sections: Sequence[Moments],
+    weights: NDArray[np.float64],
+    state: FactorState,
+    ridge: float = RIDGE,
+) -> FactorState:
+    """Return the state after one E-step, one M-step and the rescaling of the latent."""
+    e = state.embedding
+    g, k = e.shape
+    left = ridge * torch.eye(k, dtype=e.dtype, device=e.device).repeat(g, 1, 1)  # (g, k, k)
+    right = torch.zeros_like(e)
+    seconds, crosses = [], []
+    for section, noise, a in zip(sections, state.noise, weights, strict=True):
+        post = posterior(e[section.genes], noise)
+        zz, yz = section.of(post.reader)
+        second = zz + post.covariance
+        precision = float(a) / noise
+        left.index_add_(0, section.genes, precision[:, None, None] * second)
+        right.index_add_(0, section.genes, precision[:, None] * yz)
+        seconds.append(second)
+        crosses.append(yz)
+    new = torch.linalg.solve(left, right[..., None])[..., 0]
+    noise = tuple(
+        _noise(new[s.genes], second, yz)
+        for s, second, yz in zip(sections, seconds, crosses, strict=True)
+    )
+    pooled = sum(float(a) * c for a, c in zip(weights, seconds, strict=True)) / weights.sum()
+    return FactorState(new @ torch.linalg.cholesky(pooled), noise, state.iteration + 1)
+
+
+def _noise(e: torch.Tensor, second: torch.Tensor, yz: torch.Tensor) -> torch.Tensor:
+    """Residual variance per gene that the posterior expects, not below the floor."""
+    residual = 1 - 2 * (e * yz).sum(dim=1) + ((e @ second) * e).sum(dim=1)
+    return residual.clamp_min(NOISE_FLOOR)
+
+
+def start_noise(e: torch.Tensor) -> torch.Tensor:
+    """Noise variance of standardised genes that ``e`` explains fully."""
+    return (1 - (e**2).sum(dim=1)).clamp_min(NOISE_START)
+
+
+def spectral_start(
+    sections: Sequence[Moments], n_genes: int, weights: NDArray[np.float64], k: int
+) -> FactorState:
+    """Return the top eigenpairs of the correlations of genes measured together (diagonal 0)."""
+    if n_genes <= DENSE_START and all(isinstance(s, CorrelationMoments) for s in sections):
+        values, vectors = _dense_top(sections, n_genes, weights, k)
+    else:
+        values, vectors = _lanczos_top(sections, n_genes, weights, k)
+    sign = torch.sign(vectors.gather(0, vectors.abs().argmax(dim=0, keepdim=True)))
+    e = vectors * sign * values.clamp_min(0).sqrt()
+    return FactorState(e, tuple(start_noise(e[s.genes]) for s in sections))
+
+
+def _dense_top(
+    sections: Sequence[Moments], n_genes: int, weights: NDArray[np.float64], k: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Top k eigenpairs of the pairwise-measured correlation matrix."""
+    device = sections[0].genes.device
+    total = torch.zeros(n_genes, n_genes, dtype=torch.float64, device=device)
+    weight = torch.zeros_like(total)
+    for section, a in zip(sections, weights, strict=True):
+        assert isinstance(section, CorrelationMoments)
+        grid = torch.meshgrid(section.genes, section.genes, indexing="ij")
+        total[grid] += float(a) * section.r
+        weight[grid] += float(a)
+    mean = total / weight.clamp_min(1e-12)
+    mean.fill_diagonal_(0)
+    values, vectors = torch.linalg.eigh(mean)
+    return values.flip(0)[:k], vectors.flip(1)[:, :k]
+
+
+def _lanczos_top(
+    sections: Sequence[Moments], n_genes: int, weights: NDArray[np.float64], k: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Top k eigenpairs of the weighted sum of correlations, never made dense."""
+    share = weights / weights.sum()
+    device = sections[0].genes.device
+
+    def times(v: NDArray[np.float64]) -> NDArray[np.float64]:
+        column = torch.from_numpy(np.ascontiguousarray(v.reshape(-1, 1))).to(device)
+        out = torch.zeros_like(column)
+        for section, a in zip(sections, share, strict=True):
+            part = column[section.genes]
+            out.index_add_(0, section.genes, float(a) * (section.correlation_with(part) - part))
+        return out.cpu().numpy().ravel()
+
+    operator = LinearOperator((n_genes, n_genes), matvec=times, dtype=np.float64)
+    start = np.full(n_genes, n_genes**-0.5)
+    values, vectors = eigsh(operator, k=k, which="LA", v0=start, tol=1e-6)
+    order = np.argsort(-values)
+    return (
+        torch.from_numpy(values[order]).to(device),
+        torch.from_numpy(np.ascontiguousarray(vectors[:, order])).to(device),
+    )
+
+
+def adapt_noise(section: Moments, embedding: torch.Tensor, alternations: int = 15) -> torch.Tensor:
+    """Return the noise of a query's panel with the gene embedding frozen.
+
+    Parameters
+    ----------
+    section : Moments
+    embedding : (p, k) float64
+        Rows of the query's panel.
+    alternations : int
+        Of posterior and noise; the start is max(1 - |e|^2, 0.3).
+    """
+    noise = start_noise(embedding)
+    for _ in range(alternations):
+        post = posterior(embedding, noise)
+        zz, yz = section.of(post.reader)
+        noise = _noise(embedding, zz + post.covariance, yz)
+    return noise
+
+
+def read_cells(prepared: Prepared, post: Posterior) -> NDArray[np.float64]:
+    """Return z (n, k) of the cells of a section."""
+    return weighted_product(prepared.x, prepared.mean, prepared.sd, post.reader.cpu().numpy())
+
+
+def misfit(
+    prepared: Prepared,
+    embedding: NDArray[np.float64],
+    noise: NDArray[np.float64],
+    z: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Return the mean squared residual over noise variance, per cell (n,).
+
+    About 1 for a cell that the model describes as well as the others of its section.
+    """
+    x, mean, sd = prepared.x, prepared.mean, prepared.sd
+    precision = 1.0 / noise
+    scaled = precision / sd**2
+    square = x.multiply(x) @ scaled - 2 * (x @ (scaled * mean)) + (scaled * mean**2).sum()
+    weighted = embedding * precision[:, None]
+    cross = (weighted_product(x, mean, sd, weighted) * z).sum(axis=1)
+    quadratic = ((z @ (embedding.T @ weighted)) * z).sum(axis=1)
+    return np.asarray((square - 2 * cross + quadratic) / len(noise))
