@@ -1,1 +1,1 @@
-"""The atlas on disk: zarr arrays, sorted along one curve, memory-mapped."""
+"""Atlases as zarr arrays: one table of cells along one Z-curve, and what is kept beside it."""

@@ -1,0 +1,420 @@
+"""An atlas opened for reading: sections, layers, genes, counts and the overview pyramid."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from backend.core.data import Label, Provenance, SectionData, SectionInfo
+from backend.core.errors import BadStore, UnknownLayer, UnknownSection, did_you_mean
+from backend.core.geometry import TileAddress
+from backend.core.layers import Category, LayerKey
+from backend.store import flat, schema
+from backend.store.expression import Expression
+from backend.store.flat import Rows
+from backend.store.genes import GeneTable
+from backend.store.morton import local_range, node_code, node_span
+from backend.store.pyramid import PyramidLevel
+from backend.store.section import categories_from_json, provenance_from_json, section_from_json
+
+Made = TypeVar("Made")
+
+
+@dataclass(frozen=True, slots=True)
+class LabelArray:
+    """Codes of a label for all cells, (N,) int16, -1 where missing."""
+
+    codes: Rows
+    categories: tuple[Category, ...]
+    title: str
+    provenance: Provenance | None
+
+
+@dataclass(frozen=True, slots=True)
+class NumberArray:
+    """One number per cell, (N,) float16, nan where missing; spans are (lo, hi) per section."""
+
+    values: Rows
+    title: str
+    unit: str
+    spans: Mapping[str, tuple[float, float]]
+    provenance: Provenance | None
+
+
+@dataclass(frozen=True, slots=True)
+class Embedding:
+    """Embedding of all cells: value = values * scale; (N, d) int8 and (d,) float32."""
+
+    values: Rows
+    scale: NDArray[np.float32]
+    checkpoint: str
+    provenance: Provenance | None
+
+
+class Atlas:
+    """A store of one version, open for reading; made by ``Atlas.open``."""
+
+    def __init__(self, path: Path, attributes: dict[str, Any], fast: bool) -> None:
+        self.path = path
+        self.attrs = attributes
+        self.name: str = attributes["name"]
+        self.version: int = attributes["version"]
+        self.simulated: bool = attributes["simulated"]
+        self.world_um: float = attributes["world_um"]
+        self.grid_level: int = attributes["grid_level"]
+        self._fast = fast
+        self._arrays: dict[str, str] = attributes["arrays"]
+        self._sections = tuple(section_from_json(r) for r in attributes["sections"])
+        self._by_id = {section.id: section for section in self._sections}
+        self._starts = [node_code(*section.slot) for section in self._sections]
+        self._opened: dict[str, Any] = {}
+        self.n_cells = sum(section.n_cells for section in self._sections)
+
+    @classmethod
+    def open(cls, path: Path | str, fast: bool = True) -> Atlas:
+        """Open an atlas.
+
+        Parameters
+        ----------
+        path : Path or str
+        fast : bool
+            Memory-map arrays whose bytes allow it; otherwise all goes through zarr.
+
+        Raises
+        ------
+        BadStore
+            If the folder is no atlas, or one of a format that this program cannot read.
+        """
+        folder = Path(path)
+        return cls(folder, _attributes(folder), fast)
+
+    def refresh(self) -> Atlas:
+        """Return this atlas, opened anew if the version on disk has changed."""
+        attributes = _attributes(self.path)
+        changed = (attributes["version"], attributes["created"]) != (
+            self.version,
+            self.attrs["created"],
+        )
+        return Atlas(self.path, attributes, self._fast) if changed else self
+
+    def sections(self) -> tuple[SectionInfo, ...]:
+        """Return all sections in storage order."""
+        return self._sections
+
+    def section(self, section_id: str) -> SectionInfo:
+        """Return one section.
+
+        Raises
+        ------
+        UnknownSection
+        """
+        try:
+            return self._by_id[section_id]
+        except KeyError:
+            raise UnknownSection(
+                f"Section '{section_id[:80]}' is not in atlas '{self.name}'.",
+                *filter(None, [did_you_mean(section_id[:80], self._by_id)]),
+            ) from None
+
+    @property
+    def morton(self) -> Rows:
+        """Codes of cells inside their slots, (N,) uint32, ascending within a section."""
+        return self._rows(schema.MORTON)
+
+    @property
+    def xy(self) -> Rows:
+        """Section coordinates of cells, (N, 2) float32."""
+        return self._rows(schema.XY)
+
+    def rows_in_tile(self, address: TileAddress) -> list[tuple[SectionInfo, slice]]:
+        """Return the sections and rows of the atlas in a tile of the atlas plane.
+
+        Slices are ascending, not empty, and adjoin one another. A tile smaller than one step of a
+        slot's grid gives the cells of that step.
+
+        Raises
+        ------
+        TileOutOfRange
+        """
+        z, x, y = address.checked()
+        code = node_code(z, x, y)
+        first = bisect_left(self._starts, code)
+        last = bisect_left(self._starts, code + node_span(z))
+        if first < last and self._sections[first].slot.level >= z:
+            return [(s, s.rows) for s in self._sections[first:last] if s.n_cells]
+        # No slot begins in the tile (or a larger one does): at most one slot surrounds it.
+        around = bisect_right(self._starts, code) - 1
+        if around < 0:
+            return []
+        section = self._sections[around]
+        if code >= self._starts[around] + node_span(section.slot.level):
+            return []
+        lo, hi = local_range(section.slot, z, x, y)
+        start, stop = self._search(section, lo), self._search(section, hi)
+        return [(section, slice(start, stop))] if start < stop else []
+
+    def _search(self, section: SectionInfo, code: int) -> int:
+        """Return the first row of a section whose code is not below ``code``."""
+        morton = self.morton
+        lo, hi = section.first, section.first + section.n_cells
+        if isinstance(morton, np.ndarray):
+            if code > 0xFFFFFFFF:
+                return hi
+            return lo + int(np.searchsorted(morton[lo:hi], np.uint32(code)))
+        codes = self._section_codes(section)
+        return lo + int(np.searchsorted(codes, code))
+
+    def _section_codes(self, section: SectionInfo) -> NDArray[np.uint32]:
+        """Return a section's codes, kept in memory where the store cannot be mapped."""
+        key = f"codes of {section.id}"
+        if key not in self._opened:
+            self._opened[key] = self.morton[section.rows]
+        codes: NDArray[np.uint32] = self._opened[key]
+        return codes
+
+    def labels(self) -> tuple[str, ...]:
+        """Return the names of all labels."""
+        return tuple(self.attrs["labels"])
+
+    def label(self, name: str) -> LabelArray:
+        """Return a label.
+
+        Raises
+        ------
+        UnknownLayer
+        """
+        array = schema.label_array(name)
+        if array not in self._arrays:
+            raise self._unknown(f"label:{name}")
+        return self._once(f"label {name}", lambda: self._label(array))
+
+    def _label(self, array: str) -> LabelArray:
+        header = self._header(array)
+        return LabelArray(
+            self._rows(array),
+            categories_from_json(header["categories"]),
+            header["title"],
+            provenance_from_json(header.get("provenance")),
+        )
+
+    def numbers(self) -> tuple[LayerKey, ...]:
+        """Return the keys of all layers that are numbers per cell."""
+        return tuple(LayerKey.parse(text) for text in self.attrs["numbers"])
+
+    def number(self, key: LayerKey) -> NumberArray:
+        """Return a numeric layer.
+
+        Raises
+        ------
+        UnknownLayer
+        """
+        array = schema.number_array(key)
+        if array not in self._arrays:
+            raise self._unknown(str(key))
+        return self._once(f"number {key}", lambda: self._number(array))
+
+    def _number(self, array: str) -> NumberArray:
+        header = self._header(array)
+        return NumberArray(
+            self._rows(array),
+            header["title"],
+            header["unit"],
+            {section: (span[0], span[1]) for section, span in header["spans"].items()},
+            provenance_from_json(header.get("provenance")),
+        )
+
+    def embedding(self, name: str = "cell") -> Embedding | None:
+        """Return the cell or niche embedding, or None where there is none."""
+        array = schema.embedding_array(name)
+        if array not in self._arrays:
+            return None
+        return self._once(f"embedding {name}", lambda: self._embedding(array))
+
+    def _embedding(self, array: str) -> Embedding:
+        header = self._header(array)
+        return Embedding(
+            self._rows(array),
+            np.asarray(header["scale"], np.float32),
+            header.get("checkpoint", ""),
+            provenance_from_json(header.get("provenance")),
+        )
+
+    @cached_property
+    def genes(self) -> GeneTable:
+        """Genes of all sections together, and what a checkpoint knows of them."""
+        header = flat.read_header(self.path / schema.GENES)["attributes"]
+        return GeneTable(
+            header["symbol"],
+            header["ensembl"],
+            self._whole(schema.GENE_EMBEDDING),
+            self._whole(schema.GENE_OFFSET),
+            self._whole(schema.GENE_TRUST),
+            self.name,
+        )
+
+    def expression(self, section_id: str) -> Expression | None:
+        """Return the measured values of a section, or None where it has labels only."""
+        section = self.section(section_id)
+        if section.n_genes == 0:
+            return None
+        folder = self.path / schema.expression_group(section.id)
+        return self._once(
+            f"expression {section.id}", lambda: Expression(folder, section.n_cells, self._fast)
+        )
+
+    def pyramid_levels(self) -> tuple[int, ...]:
+        """Return the atlas levels that have a pyramid, ascending."""
+        return tuple(self.attrs["pyramid"])
+
+    def pyramid(self, level: int) -> PyramidLevel | None:
+        """Return the bins of an atlas level, or None where none are kept."""
+        if level not in self.attrs["pyramid"]:
+            return None
+        return self._once(f"pyramid {level}", lambda: self._pyramid(level))
+
+    def _pyramid(self, level: int) -> PyramidLevel:
+        def rows(name: str) -> Rows:
+            return self._rows(schema.pyramid_array(level, name))
+
+        has_embedding = schema.pyramid_array(level, "embedding") in self._arrays
+        return PyramidLevel(
+            level,
+            rows("code"),
+            rows("first"),
+            rows("count"),
+            rows("embedding") if has_embedding else None,
+            {
+                name: (rows(f"{array}/top"), rows(f"{array}/count"))
+                for name in self.labels()
+                for array in [schema.label_array(name).removeprefix("cells/")]
+            },
+        )
+
+    def layout(self, name: str) -> tuple[Rows, Rows] | None:
+        """Return the order and codes of another plane of the same cells, or None."""
+        order = schema.layout_array(name, "order")
+        if order not in self._arrays:
+            return None
+        return self._rows(order), self._rows(schema.layout_array(name, "morton"))
+
+    def names(self, rows: slice | NDArray[np.integer[Any]]) -> list[str]:
+        """Return the ids of cells as in their source."""
+        offset, blob = self._rows(schema.NAME_OFFSET), self._rows(schema.NAME_BYTES)
+        if isinstance(rows, slice):
+            start, stop, step = rows.indices(self.n_cells)
+            edges = np.asarray(offset[start : max(start, stop) + 1])
+            text = np.asarray(blob[int(edges[0]) : int(edges[-1])]).tobytes()
+            edges = edges - edges[0]
+            pairs = zip(edges[:-1], edges[1:], strict=True)
+            return [text[a:b].decode() for a, b in pairs][::step]
+        return [self.names(slice(int(row), int(row) + 1))[0] for row in np.asarray(rows)]
+
+    def layers(self, section_id: str) -> tuple[LayerKey, ...]:
+        """Return the layers that a section has values of; genes are not listed."""
+        section = self.section(section_id)
+        labels = [
+            LayerKey("label", name) for name, have in self.attrs["labels"].items() if
+            section.id in have
+        ]  # fmt: skip
+        numbers = [
+            LayerKey.parse(text) for text, have in self.attrs["numbers"].items() if
+            section.id in have
+        ]  # fmt: skip
+        return (*labels, *numbers, LayerKey("density", "cells"))
+
+    def load(self, section_id: str) -> SectionData:
+        """Return a section in memory, with its counts, labels and numbers."""
+        section = self.section(section_id)
+        keys = self.layers(section.id)
+        measured = self.expression(section.id)
+        genes = () if measured is None else tuple(self.genes.symbol[g] for g in measured.genes)
+        counts = (
+            csr_matrix((section.n_cells, 0), dtype=np.float32)
+            if measured is None
+            else measured.matrix()
+        )
+        return SectionData(
+            id=section.id,
+            title=section.title,
+            xy=np.array(self.xy[section.rows], dtype=np.float32),
+            counts=counts,
+            genes=genes,
+            names=np.array(self.names(section.rows), dtype=object),
+            labels={
+                key.name: Label(
+                    np.array(self.label(key.name).codes[section.rows], dtype=np.int16),
+                    self.label(key.name).categories,
+                )
+                for key in keys
+                if key.kind == "label"
+            },
+            numbers={
+                key: np.array(self.number(key).values[section.rows], dtype=np.float32)
+                for key in keys
+                if key.kind in schema.NUMBER_KINDS
+            },
+            unit=section.unit,
+            xy_unit=section.xy_unit,
+            technology=section.technology,
+            dataset=section.dataset,
+            species=section.species,
+        )
+
+    def array_path(self, logical: str) -> Path | None:
+        """Return the folder of a logical array, or None where the atlas has none."""
+        place = self._arrays.get(logical)
+        return None if place is None else self.path / place
+
+    def _rows(self, logical: str) -> Rows:
+        return self._once(logical, lambda: flat.read(self.path / self._arrays[logical], self._fast))
+
+    def _whole(self, logical: str) -> NDArray[np.float32] | None:
+        return np.asarray(self._rows(logical)[:]) if logical in self._arrays else None
+
+    def _header(self, logical: str) -> dict[str, Any]:
+        header = flat.read_header(self.path / self._arrays[logical])
+        attributes: dict[str, Any] = header["attributes"]
+        return attributes
+
+    def _once(self, key: str, make: Callable[[], Made]) -> Made:
+        """Return what ``make`` returns, made once; two threads may both make it, harmlessly."""
+        if key not in self._opened:
+            self._opened[key] = make()
+        made: Made = self._opened[key]
+        return made
+
+    def _unknown(self, layer: str) -> UnknownLayer:
+        known = [f"label:{name}" for name in self.labels()] + list(self.attrs["numbers"])
+        return UnknownLayer(
+            f"Layer '{layer[:80]}' is not in atlas '{self.name}'.",
+            *filter(None, [did_you_mean(layer[:80], known)]),
+        )
+
+
+def _attributes(folder: Path) -> dict[str, Any]:
+    """Return the root attributes of an atlas, checked for format and version."""
+    if not folder.is_dir():
+        raise BadStore(
+            f"There is no atlas at {folder}.", "Build one: python -m backend build OUT.zarr FILES."
+        )
+    attributes: dict[str, Any] = flat.read_header(folder).get("attributes", {})
+    if attributes.get("format") != schema.FORMAT:
+        raise BadStore(
+            f"{folder} is a zarr folder, but not an atlas.",
+            "Build one: python -m backend build OUT.zarr FILES.",
+        )
+    if attributes.get("format_version") != schema.FORMAT_VERSION:
+        raise BadStore(
+            f"{folder} has format version {attributes.get('format_version')}; "
+            f"this program reads version {schema.FORMAT_VERSION}.",
+            "Build the atlas again with this program.",
+        )
+    return attributes

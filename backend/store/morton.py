@@ -1,0 +1,139 @@
+"""Z-curve codes of cells inside a slot, and of nodes of the atlas quadtree.
+
+Bit 0 of a code is the lowest bit of x, bit 1 the lowest of y. A node's global code is the code of
+its first leaf 32 levels below the root, so the codes of all its descendants are one range.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from backend.core.geometry import CODE_BITS, Slot
+
+#: Levels of the global quadtree; codes are 64 bits.
+LEVELS = 32
+#: Deepest level of a slot; 12 + 16 bits stay inside the 32 levels.
+MAX_SLOT_LEVEL = 12
+
+_SPREAD = (
+    (16, 0x0000FFFF0000FFFF),
+    (8, 0x00FF00FF00FF00FF),
+    (4, 0x0F0F0F0F0F0F0F0F),
+    (2, 0x3333333333333333),
+    (1, 0x5555555555555555),
+)
+
+
+def spread(values: ArrayLike) -> NDArray[np.uint64]:
+    """Return ``values`` (at most 32 bits) with a zero between any two bits."""
+    out = np.asarray(values).astype(np.uint64)
+    for shift, mask in _SPREAD:
+        out = (out | (out << np.uint64(shift))) & np.uint64(mask)
+    return out
+
+
+def gather(codes: ArrayLike) -> NDArray[np.uint64]:
+    """Return every second bit of ``codes``, from bit 0; undoes ``spread``."""
+    out = np.asarray(codes, dtype=np.uint64) & np.uint64(_SPREAD[-1][1])
+    masks = [mask for _, mask in _SPREAD[-2::-1]] + [0x00000000FFFFFFFF]
+    for (shift, _), mask in zip(_SPREAD[::-1], masks, strict=True):
+        out = (out | (out >> np.uint64(shift))) & np.uint64(mask)
+    return out
+
+
+def interleave(x: ArrayLike, y: ArrayLike) -> NDArray[np.uint64]:
+    """Return the Z-curve codes of integer coordinates of at most 32 bits."""
+    return spread(x) | (spread(y) << np.uint64(1))
+
+
+def encode(x: ArrayLike, y: ArrayLike) -> NDArray[np.uint32]:
+    """Return the 32-bit codes of 16-bit coordinates.
+
+    Parameters
+    ----------
+    x, y : (n,) uint16
+
+    Returns
+    -------
+    (n,) uint32
+    """
+    return interleave(x, y).astype(np.uint32)
+
+
+def decode(codes: ArrayLike) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
+    """Return x and y of 32-bit codes; undoes ``encode``."""
+    wide = np.asarray(codes).astype(np.uint64)
+    return gather(wide).astype(np.uint16), gather(wide >> np.uint64(1)).astype(np.uint16)
+
+
+def quantise(xy: ArrayLike, origin: tuple[float, float], side: float) -> NDArray[np.uint16]:
+    """Return coordinates on the 65,536-step grid of a slot.
+
+    Parameters
+    ----------
+    xy : (n, 2) float
+        Section coordinates.
+    origin : (float, float)
+        Section coordinates of the slot's top left corner.
+    side : float
+        Side of the slot, same unit.
+
+    Returns
+    -------
+    (n, 2) uint16
+        Cells outside the slot are moved to its edge.
+    """
+    unit = (np.asarray(xy, dtype=np.float64) - np.asarray(origin)) / side
+    last = (1 << CODE_BITS) - 1
+    steps: NDArray[np.float64] = np.clip(np.floor(unit * (1 << CODE_BITS)), 0, last)
+    return steps.astype(np.uint16)
+
+
+def node_code(level: int, x: int, y: int) -> int:
+    """Return the global code of a node of the atlas quadtree."""
+    return int(interleave(x, y)) << (2 * (LEVELS - level))
+
+
+def node_span(level: int) -> int:
+    """Return how many global codes a node of this level covers."""
+    return 1 << (2 * (LEVELS - level))
+
+
+def node_of(code: int, level: int) -> tuple[int, int]:
+    """Return (x, y) of the node of ``level`` that holds a global code; undoes ``node_code``."""
+    short = np.uint64(code >> (2 * (LEVELS - level)))
+    return int(gather(short)), int(gather(short >> np.uint64(1)))
+
+
+def code_shift(slot_level: int) -> int:
+    """Return the left shift that turns a slot's 32-bit codes into global ones."""
+    return 2 * (LEVELS - slot_level - CODE_BITS)
+
+
+def global_codes(slot: Slot, morton: ArrayLike) -> NDArray[np.uint64]:
+    """Return the global codes of cells of a slot.
+
+    Parameters
+    ----------
+    slot : Slot
+    morton : (n,) uint32
+
+    Returns
+    -------
+    (n,) uint64
+    """
+    shift = np.uint64(code_shift(slot.level))
+    return (np.asarray(morton).astype(np.uint64) << shift) + np.uint64(node_code(*slot))
+
+
+def local_range(slot: Slot, level: int, x: int, y: int) -> tuple[int, int]:
+    """Return the range lo, hi (exclusive) of a slot's 32-bit codes inside a node.
+
+    The node must lie in the slot. A node smaller than one step of the slot's grid gets the code of
+    the step that holds it.
+    """
+    offset = node_code(level, x, y) - node_code(*slot)
+    shift = code_shift(slot.level)
+    lo = offset >> shift
+    return lo, max((offset + node_span(level)) >> shift, lo + 1)
