@@ -95,6 +95,7 @@ def _embed(path: Path) -> None:
     types = np.asarray(atlas.label("type").codes[:])
     cells = rng.normal(0, 8, (atlas.n_cells, DIMENSIONS))
     cells[np.arange(atlas.n_cells), np.maximum(types, 0)] += 60 * (types >= 0)
+    measured = [info.id for info in atlas.sections() if info.n_genes]
     scale = np.array([0.02, 0.02, 0.025, 0.025], np.float32)
     genes = np.zeros((len(GENES), DIMENSIONS), np.float32)
     genes[np.arange(len(GENES)), np.arange(len(GENES)) % DIMENSIONS] = 1.0
@@ -111,4 +112,5 @@ def _embed(path: Path) -> None:
         embeddings={"cell": (np.clip(np.rint(cells), -127, 127).astype(np.int8), scale)},
         genes=(genes, np.full(len(GENES), 0.1, np.float32), trust),
         checkpoint="hand-made",
+        embedded=measured,
     )

@@ -51,10 +51,14 @@ class NumberArray:
 
 @dataclass(frozen=True, slots=True)
 class Embedding:
-    """Embedding of all cells: value = values * scale; (N, d) int8 and (d,) float32."""
+    """Embedding of all cells: value = values * scale; (N, d) int8 and (d,) float32.
+
+    ``sections`` are the ids of the sections that were embedded; the rows of others are zero.
+    """
 
     values: Rows
     scale: NDArray[np.float32]
+    sections: frozenset[str]
     checkpoint: str
     provenance: Provenance | None
 
@@ -243,6 +247,7 @@ class Atlas:
         return Embedding(
             self._rows(array),
             np.asarray(header["scale"], np.float32),
+            frozenset(header["sections"]),
             header.get("checkpoint", ""),
             provenance_from_json(header.get("provenance")),
         )

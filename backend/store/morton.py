@@ -13,8 +13,6 @@ from backend.core.geometry import CODE_BITS, Slot
 
 #: Levels of the global quadtree; codes are 64 bits.
 LEVELS = 32
-#: Deepest level of a slot; 12 + 16 bits stay inside the 32 levels.
-MAX_SLOT_LEVEL = 12
 
 _SPREAD = (
     (16, 0x0000FFFF0000FFFF),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,7 @@ def write_result(
     genes: tuple[ArrayLike, ArrayLike, ArrayLike] | None = None,
     layouts: Mapping[str, NDArray[np.float32]] | None = None,
     checkpoint: str = "",
+    embedded: Collection[str] | None = None,
 ) -> Atlas:
     """Write a result into an atlas and return the atlas of the new version.
 
@@ -56,6 +57,8 @@ def write_result(
         Another plane of the same cells, such as a UMAP; any unit.
     checkpoint : str
         Name of the checkpoint that made the embeddings.
+    embedded : collection of str, optional
+        Sections that were embedded, where not all were; rows of the others are written as zero.
 
     Raises
     ------
@@ -70,10 +73,12 @@ def write_result(
         )
     with _locked(Path(path)):
         update = _Update(Atlas.open(path), result.provenance)
+        sections = {info.id for info in update.atlas.sections()}
+        have = sections if embedded is None else sections & set(embedded)
         try:
             update.columns(result.columns)
             for name, (values, scale) in (embeddings or {}).items():
-                update.embedding(name, values, scale, checkpoint)
+                update.embedding(name, values, scale, have, checkpoint)
             if genes is not None:
                 update.genes(*genes)
             for name, places in (layouts or {}).items():
@@ -171,13 +176,18 @@ class _Update:
         logical = schema.number_array(key)
         values = self._create(logical, (atlas.n_cells,), np.float16, attributes, np.nan)
         if before is not None:
-            _copy(before.values, values)
+            _copy(before.values, values, slice(0, atlas.n_cells))
         for part in parts:
             values[atlas.section(part.section).rows] = np.asarray(part.values).astype(np.float16)
         self.attributes["numbers"][str(key)] = self._in_order(set(spans))
 
     def embedding(
-        self, name: str, values: Any, scale: NDArray[np.float32], checkpoint: str
+        self,
+        name: str,
+        values: Any,
+        scale: NDArray[np.float32],
+        sections: set[str],
+        checkpoint: str,
     ) -> None:
         """Write an embedding of all cells, and its means for the cell embedding."""
         shape = tuple(values.shape)
@@ -185,15 +195,18 @@ class _Update:
             raise BadRequest(
                 f"Embedding '{name}' has shape {shape}; expected "
                 f"({self.atlas.n_cells}, {len(scale)}) and one of {schema.EMBEDDINGS}.",
-                "Embed all sections of the atlas.",
+                "Give one row per cell of the atlas.",
             )
         attributes = {
             "scale": [float(s) for s in scale],
+            "sections": self._in_order(sections),
             "checkpoint": checkpoint,
             "provenance": self.provenance,
         }
         rows = self._create(schema.embedding_array(name), shape, np.int8, attributes)
-        _copy(values, rows)
+        for info in self.atlas.sections():
+            if info.id in sections:
+                _copy(values, rows, info.rows)
         if name == "cell":
             for level, first in self._levels():
                 means = pyramid.mean_embedding(np.asarray(rows), first)
@@ -284,10 +297,11 @@ class _Update:
         self._create(logical, values.shape, values.dtype.type)[...] = values
 
 
-def _copy(source: Any, target: NDArray[Any]) -> None:
+def _copy(source: Any, target: NDArray[Any], rows: slice) -> None:
     """Copy rows block by block, so that mapped arrays never lie in memory whole."""
-    for start in range(0, len(target), _BLOCK):
-        target[start : start + _BLOCK] = source[start : start + _BLOCK]
+    for start in range(rows.start, rows.stop, _BLOCK):
+        part = slice(start, min(start + _BLOCK, rows.stop))
+        target[part] = source[part]
 
 
 @contextmanager

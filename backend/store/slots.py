@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from backend.core.data import SectionInfo
 from backend.core.errors import BadRequest
 from backend.core.geometry import Bounds, Slot
-from backend.store.morton import MAX_SLOT_LEVEL, node_code
+from backend.store.morton import node_code
+from backend.store.schema import TILE_BITS
 
 #: Share of a slot's side left empty around a section.
 MARGIN = 0.04
@@ -135,10 +136,13 @@ def _depth(planned: Sequence[PlannedSection], group: list[int], side: float) -> 
 def _fit(
     planned: Sequence[PlannedSection], groups: list[list[int]], side: float, level: int
 ) -> tuple[Slot, ...] | None:
-    """Return slots on a grid of 2**level, or None if the blocks do not fit."""
+    """Return slots on a grid of 2**level, or None if the blocks do not fit.
+
+    Slots lie no deeper than the first pyramid level, so that no bin holds cells of two sections.
+    """
     blocks = []
     for group in groups:
-        depth = min(_depth(planned, group, side), MAX_SLOT_LEVEL - level)
+        depth = min(_depth(planned, group, side), max(0, TILE_BITS - level))
         blocks.append(_block([planned[i] for i in group], group, depth, 1 << (level + depth)))
     blocks.sort(key=lambda b: (b.depth, -b.width * b.height))
     finest = level + max(block.depth for block in blocks)
