@@ -1,0 +1,96 @@
+"""The plan of an atlas, made from a look at every file: sections, genes, ids."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+from backend.core.errors import BadFile, BadRequest, Fault
+from backend.intake.mapping import safe_id
+from backend.intake.read import FileScan
+from backend.store.slots import PlannedSection
+
+#: Names of a species that mean the same.
+SPECIES = {"mus musculus": "mouse", "homo sapiens": "human", "rattus norvegicus": "rat"}
+
+
+def union_genes(scans: Sequence[FileScan]) -> tuple[list[str], list[str]]:
+    """Return the symbols of all files, sorted, and their Ensembl ids.
+
+    Symbols that differ in case only are one gene, spelt as most files spell it.
+    """
+    spellings: dict[str, Counter[str]] = {}
+    ensembl: dict[str, str] = {}
+    for scan in scans:
+        for symbol, gene_id in scan.genes.items():
+            spellings.setdefault(symbol.casefold(), Counter())[symbol] += 1
+            ensembl[symbol.casefold()] = ensembl.get(symbol.casefold()) or gene_id
+    best = {
+        key: min(counts, key=lambda s: (-counts[s], s.isupper(), s))
+        for key, counts in spellings.items()
+    }
+    keys = sorted(best, key=lambda key: (best[key].casefold(), best[key]))
+    return [best[key] for key in keys], [ensembl[key] for key in keys]
+
+
+def plan_sections(scans: Sequence[FileScan]) -> tuple[list[PlannedSection], list[dict[str, str]]]:
+    """Return the sections to write, and for each file its ids: in the file to in the atlas.
+
+    An id that several files use is preceded by the name of its data set.
+
+    Raises
+    ------
+    BadRequest
+        If sections are of several species, or ids stay ambiguous.
+    """
+    used = Counter(section.id for scan in scans for section in scan.sections)
+    planned, names = [], []
+    for scan in scans:
+        ids = {}
+        for section in scan.sections:
+            twice = used[section.id] > 1
+            prefix = str(section.fields["dataset"])
+            ids[section.id] = safe_id(f"{prefix}_{section.id}") if twice else section.id
+            plan = PlannedSection(
+                id=ids[section.id],
+                n_cells=section.n_cells,
+                extent=section.extent,
+                **section.fields,
+            )
+            planned.append(replace(plan, species=_species(plan.species)))
+        names.append(ids)
+    _check(planned)
+    return planned, names
+
+
+def _species(name: str) -> str:
+    return SPECIES.get(name.lower(), name.lower())
+
+
+def _check(planned: Sequence[PlannedSection]) -> None:
+    species = sorted({section.species for section in planned})
+    if len(species) > 1:
+        raise BadRequest(
+            f"Sections are of several species: {', '.join(species)}.",
+            "Build one atlas per species, since symbols are compared within a species.",
+        )
+    twice = [name for name, n in Counter(s.id for s in planned).items() if n > 1]
+    if twice:
+        raise BadRequest(
+            f"{len(twice)} section ids occur more than once, such as '{twice[0]}'.",
+            "Give the sets an id template or data set names of their own.",
+        )
+
+
+def raise_together(errors: Sequence[BadFile]) -> None:
+    """Raise what is wrong with all files at once."""
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        faults = [
+            Fault(f.what, f"{error.name}, {f.where}", f.expected, f.remedy)
+            for error in errors
+            for f in error.faults
+        ]
+        raise BadFile(f"{len(errors)} files", faults)
