@@ -7,18 +7,24 @@ parameter or body, 404 unknown thing, 409 wrong upload offset or unfinished job,
 
 Reading (``ETag`` by atlas version, 304 on ``If-None-Match``)
 ---------------------------------------------------------------------------------------------------
-GET /healthz                     {"ok": true, "name", "version", "queue": {"queued": n, "running": n,
-                                 "worker_seconds_ago": s | null}}
+GET /healthz                     {"ok": true, "name", "version",
+                                  "queue": {"queued", "running", "worker_seconds_ago" | null}}
 GET /api/atlas                   Backend.atlas_info()
 GET /api/sections                {"sections": Backend.sections()}
-GET /api/genes?q=&limit=         {"genes": [...]}                        limit 20, at most 200
+GET /api/sections/<section>      one of them; query-<job> too
+GET /api/genes?q=[&limit=&section=]   {"genes": [...]}                   limit 20, at most 200
 GET /api/layers?section=         {"section", "layers": [LAYER]}
 GET /api/layer?section=&layer=   LAYER                                   also imputed:<gene>
 GET /api/search?q=&section=&limit=   {"regions": [...], "types": [...], "genes": [...], "nearest"}
 GET /api/legend?section=&layer=[&view=left,top,right,bottom]
                                  {"section", "layer", "title", "total", "missing",
                                   "categories": [{code, name, colour, parent, count}]}
-GET /api/composition?section=&layer=[&within=label:region&code=3]   {"section", "layer", ...}
+GET /api/composition?section=&layer=[&within=label:region&code=3]
+                                 {"section", "layer", "within", "classes": [{code, name, colour,
+                                  parent, count}]}                       most first
+GET /api/means?section=&layer=&label=label:type
+                                 {"section", "layer", "label", "classes": [{code, name, colour,
+                                  mean, n}]}                             highest first
 GET /api/histogram?section=&layer=   {"section", "layer", "unit", "span": [lo, hi],
                                   "edges": [n+1], "counts": [n], "n_zero", "n_missing"}
 GET /api/anchors?section=&layer= {"anchors": [{name, x, y, n, lng, lat}]}   x, y: um, atlas plane
@@ -43,17 +49,19 @@ SELECTION = {"section", "polygon": [[x, y], ...]} or {"section", "layer": "label
 Uploads (of the session that made them)
 ---------------------------------------------------------------------------------------------------
 POST   /api/uploads {"name": "q.h5ad", "size": bytes}      201 UPLOAD
+POST   /api/uploads/example                  201 {"upload": UPLOAD, "preflight": PREFLIGHT}
 PUT    /api/uploads/<id>?offset=<received>   raw bytes, at most chunk_bytes       UPLOAD
 GET    /api/uploads/<id>                     UPLOAD      resume at ``received``
 POST   /api/uploads/<id>/finish              {"upload": UPLOAD, "preflight": PREFLIGHT}
 GET    /api/uploads/<id>/preflight           {"upload": UPLOAD, "preflight": PREFLIGHT}
 GET    /api/uploads/<id>/preview             {"xy": [[x, y], ...] <= 20,000, "n_cells",
-                                              "genes_per_cell": {"edges": [...], "counts": [...]}}
+                                              "genes_per_cell": {"edges", "counts", "median"}}
 DELETE /api/uploads/<id>                     {"deleted": true}
 UPLOAD    = {id, name, size, received, complete, sha256 | null, chunk_bytes, expires (epoch s)}
-PREFLIGHT = {filename, ok, n_cells, n_genes, n_matched, n_panel, xy_unit, counts_in, seconds,
+PREFLIGHT = {filename, ok, n_cells, n_genes, n_matched, n_panel, xy_unit: um|mm|px|"",
+             coordinates_in, counts_in, genes_in, seconds (estimate),
              findings: [{key: genes|cells|coordinates|counts|species|orientation|file,
-                         state: ok|warning|blocked, title, value, text, fix}]}
+                         state: ok|warning|blocked, title, value, text, fix, where}]}
 A finding of ``finish`` that blocks is no error: the card shows it; POST /api/jobs refuses it (422).
 
 Jobs (read by anyone who has the id; cancelled by the session that made them)
@@ -63,13 +71,48 @@ POST   /api/jobs {"model", "verb", "params": {}, "inputs": {"upload": id} | {"se
 GET    /api/jobs                             {"jobs": [JOB]}      of this session, newest first
 GET    /api/jobs/<id>                        {"job": JOB}
 DELETE /api/jobs/<id>                        {"job": JOB}         asks it to stop
-GET    /api/results/<id>/download?format=h5ad|csv|json        the file
+GET    /api/results/<id>/download?format=h5ad|csv        the file
 JOB = {id, model, verb, params, inputs, state: queued|running|done|failed|cancelled, fraction,
        message, seconds_left | null, position (0 = next) | null, created, started, finished,
-       error | null, result | null, downloads: {"h5ad": url, "csv": url}, deleted_after (epoch s)}
-
-Methods of the service that these routes call, beside those of the names above:
-``compare(a, b, limit) -> dict``, ``figure(section, key, style, width) -> bytes``,
-``preflight(upload_id, owner) -> Preflight``, ``preview(upload_id, owner) -> dict``,
-``submit(model, verb, params, inputs, owner) -> Job``.
+       error | null, result | null, downloads: {"h5ad": url, "csv": url}, deleted_after (epoch s)
+       | null}
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flask import Blueprint
+from werkzeug.exceptions import NotFound
+from werkzeug.wrappers import Response
+
+from backend.http.cache import TileCache
+from backend.http.reading import add_layers, add_reading
+from backend.http.tiles import add_tiles
+from backend.http.transfers import add_jobs, add_selections, add_uploads
+
+if TYPE_CHECKING:
+    from backend.service.backend import Backend
+
+
+def create_routes(backend: Backend, cache: TileCache) -> Blueprint:
+    """Return all routes as one blueprint.
+
+    Parameters
+    ----------
+    backend : Backend
+        The service; each route makes one call of it.
+    cache : TileCache
+        Keeps rendered tiles.
+    """
+    routes = Blueprint("atlas", __name__)
+    for add in (add_reading, add_layers, add_selections, add_uploads, add_jobs):
+        add(routes, backend)
+    add_tiles(routes, backend, cache)
+
+    @routes.get("/api/<path:rest>")
+    def nothing(rest: str) -> Response:
+        # Pages claim every other path: a misspelt route must not be answered with one.
+        raise NotFound("There is no such route.")
+
+    return routes

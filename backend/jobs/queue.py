@@ -6,8 +6,6 @@ delivered twice, or left over from before a restart, does no harm.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import re
 import secrets
@@ -18,14 +16,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from huey import Huey, RedisHuey, SqliteHuey
-
 from backend.core.errors import AtlasError, BadRequest, Cancelled, QuotaExceeded, UnknownJob
 from backend.core.job import Job, JobState, RunContext
 from backend.core.settings import Settings
+from backend.jobs.failures import died, internal
+from backend.jobs.offers import OFFERS, Offers, check_offered
 from backend.jobs.progress import Progress
 from backend.jobs.table import JobTable
-from backend.jobs.wire import JsonSerializer
+from backend.jobs.wire import json_text, open_huey, request_key
 
 #: What does the work: (job, context) -> what the task recorded, JSON only.
 Runner = Callable[[Job, RunContext], Mapping[str, Any]]
@@ -35,7 +33,6 @@ SILENT_AFTER = 30.0
 #: A job whose process died is tried once more; one that kills its process twice is not.
 ATTEMPTS = 2
 _ID = re.compile(r"[0-9a-f]{32}")
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
 _log = logging.getLogger(__name__)
 
 
@@ -54,6 +51,8 @@ class JobQueue:
         Run each job inside ``submit``, for tests.
     runner : callable, optional
         What does the work. The web process has none: it only submits.
+    offers : mapping
+        What may be asked for.
     clock : callable () -> float
         Epoch seconds.
     """
@@ -64,13 +63,15 @@ class JobQueue:
         immediate: bool = False,
         *,
         runner: Runner | None = None,
+        offers: Offers = OFFERS,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.settings = settings
         self.table = JobTable(settings.jobs)
         self._runner = runner
+        self._offers = offers
         self._clock = clock
-        self.huey = _huey(settings, immediate)
+        self.huey = open_huey(settings, immediate)
         self._task = self.huey.task(name="run_job")(self.execute)
 
     def submit(
@@ -93,18 +94,18 @@ class JobQueue:
             Opaque id of the session; a job is shared between equal requests of one owner only.
         identity : mapping, optional
             What decides the result beside model, verb and params: sha256 of the upload, version
-            of the atlas, checkpoint. ``inputs`` where None.
+            of the atlas, checkpoint. ``inputs`` where None, an upload known by its sha256.
 
         Raises
         ------
         BadRequest
-            If model or verb is no plain name, or params or inputs are not JSON.
+            If nobody offers the verb or takes the parameters, or they are not JSON.
         QuotaExceeded
             If the owner has as many unfinished jobs as allowed.
         """
-        if not (_NAME.fullmatch(model) and _NAME.fullmatch(verb)):
-            raise BadRequest("A job needs a model and a verb, such as fusemap and annotate.")
-        key = _key(owner, model, verb, params, inputs if identity is None else identity)
+        check_offered(self._offers, model, verb, params)
+        what = _content(inputs) if identity is None else identity
+        key = request_key(owner, model, verb, params, what)
         job_id = secrets.token_hex(16)
         with self.table.transaction() as db:
             same = db.execute(
@@ -117,7 +118,16 @@ class JobQueue:
                 db.execute(
                     "insert into job (id, owner, key, model, verb, params, inputs, state, created,"
                     " message) values (?, ?, ?, ?, ?, ?, ?, 'queued', ?, 'Waiting for a worker')",
-                    (job_id, owner, key, model, verb, _json(params), _json(inputs), self._clock()),
+                    (
+                        job_id,
+                        owner,
+                        key,
+                        model,
+                        verb,
+                        json_text(params),
+                        json_text(inputs),
+                        self._clock(),
+                    ),
                 )
         if same is None:
             self._task(job_id)
@@ -228,15 +238,13 @@ class JobQueue:
         """Call the runner and record how it ended: the one broad catch of the product."""
         try:
             result = dict(runner(job, context))
-            _json(result)
+            json_text(result)
         except Cancelled as error:
             self._end(job, JobState.CANCELLED, error=error.as_json())
         except AtlasError as error:
             self._end(job, JobState.FAILED, error=error.as_json())
         except Exception as error:
-            self._end(
-                job, JobState.FAILED, error=_internal(error), traceback=traceback.format_exc()
-            )
+            self._end(job, JobState.FAILED, error=internal(error), traceback=traceback.format_exc())
         else:
             self._end(job, JobState.DONE, result=result)
 
@@ -254,7 +262,7 @@ class JobQueue:
             elif attempts < ATTEMPTS:
                 self.table.queue_again(job.id, "The worker stopped; waiting to start again", before)
             else:
-                self._end(job, JobState.FAILED, error=_died(attempts))
+                self._end(job, JobState.FAILED, error=died(attempts))
         waiting = {task.args[0] for task in self.huey.pending()}
         for job in self.table.in_state(JobState.QUEUED):
             if job.id not in waiting:
@@ -286,49 +294,12 @@ class JobQueue:
         self.huey.storage.close()
 
 
-def _huey(settings: Settings, immediate: bool) -> Huey:
-    common = {"results": False, "immediate": immediate, "serializer": JsonSerializer()}
-    if settings.queue and not immediate:
-        return RedisHuey("atlas", url=settings.queue, **common)
-    settings.jobs.parent.mkdir(parents=True, exist_ok=True)
-    return SqliteHuey("atlas", filename=str(settings.jobs), timeout=15, **common)
-
-
-def _json(value: Mapping[str, Any]) -> str:
-    """Return the one spelling of a JSON value, so that equal requests have equal keys."""
-    try:
-        return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise BadRequest("Parameters, inputs and results of a job must be JSON.") from error
-
-
-def _key(owner: str, model: str, verb: str, params: Any, identity: Any) -> str:
-    parts = {"by": owner, "do": [model, verb], "params": params, "on": identity}
-    return hashlib.sha256(_json(parts).encode()).hexdigest()
+def _content(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what decides the result: the same file uploaded twice is the same file."""
+    dropped = {"upload", "name"} if inputs.get("sha256") else set()
+    return {name: value for name, value in inputs.items() if name not in dropped}
 
 
 def _seed(params: Mapping[str, Any]) -> int:
     seed = params.get("seed", 0)
     return seed if isinstance(seed, int) and not isinstance(seed, bool) else 0
-
-
-def _internal(error: Exception) -> dict[str, object]:
-    """Return what a stranger may know of an error of ours."""
-    if isinstance(error, MemoryError):
-        return AtlasError(
-            "The job needs more memory than the worker has.", "Try a smaller section."
-        ).as_json() | {"error": "OutOfMemory"}
-    mark = secrets.token_hex(4)
-    return {
-        "error": "InternalError",
-        "message": f"The job failed for a reason of ours (id {mark}). Nothing was written.",
-        "hint": ["Try again; if it fails again, report the id."],
-    }
-
-
-def _died(attempts: int) -> dict[str, object]:
-    return {
-        "error": "WorkerStopped",
-        "message": f"The worker stopped {attempts} times while running this job.",
-        "hint": ["It may need more memory than there is; try a smaller section."],
-    }

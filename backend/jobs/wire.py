@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
+from huey import Huey, RedisHuey, SqliteHuey
 from huey.registry import Message
 from huey.serializer import Serializer
+
+from backend.core.errors import BadRequest
+from backend.core.settings import Settings
 
 
 class JsonSerializer(Serializer):  # type: ignore[misc]  # huey carries no types
@@ -25,3 +31,26 @@ class JsonSerializer(Serializer):  # type: ignore[misc]  # huey carries no types
         if isinstance(value, dict) and set(value) == {"id", "name", "args"}:
             return Message(value["id"], value["name"], args=tuple(value["args"]), kwargs={})
         return value
+
+
+def open_huey(settings: Settings, immediate: bool) -> Huey:
+    """Return the queue that the settings name; one in memory that runs at once for tests."""
+    common = {"results": False, "immediate": immediate, "serializer": JsonSerializer()}
+    if settings.queue and not immediate:
+        return RedisHuey("atlas", url=settings.queue, **common)
+    settings.jobs.parent.mkdir(parents=True, exist_ok=True)
+    return SqliteHuey("atlas", filename=str(settings.jobs), timeout=15, **common)
+
+
+def json_text(value: Mapping[str, Any]) -> str:
+    """Return the one spelling of a JSON value, so that equal requests have equal keys."""
+    try:
+        return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise BadRequest("Parameters, inputs and results of a job must be JSON.") from error
+
+
+def request_key(owner: str, model: str, verb: str, params: Any, identity: Any) -> str:
+    """Return one key for all that decides a result, and who asked."""
+    parts = {"by": owner, "do": [model, verb], "params": params, "on": identity}
+    return hashlib.sha256(json_text(parts).encode()).hexdigest()

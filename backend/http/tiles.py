@@ -1,0 +1,57 @@
+"""Tiles: parse the key, ask the cache, render, and let the browser keep what cannot change."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from flask import Blueprint, Response, request
+
+from backend.core.geometry import TileAddress
+from backend.core.layers import LayerKey, Style, TileKey
+from backend.http import queries
+from backend.http.cache import Picture, TileCache
+
+if TYPE_CHECKING:
+    from backend.service.backend import Backend
+
+IMMUTABLE = "public, max-age=31536000, immutable"
+
+
+def add_tiles(routes: Blueprint, backend: Backend, cache: TileCache) -> None:
+    """Add the tile route."""
+
+    @routes.get("/tiles/<section>/<path:layer>/<int:z>/<int:x>/<int:y>.png")
+    def tile(section: str, layer: str, z: int, x: int, y: int) -> Response:
+        address = TileAddress(z, x, y).checked()
+        key = TileKey(section, LayerKey.parse(layer), queries.style(), address)
+        atlas = backend.planes.of(section)[0].atlas
+        edition = f"{atlas.path}|{atlas.attrs.get('created')}|{atlas.version}"
+        found = _cached(backend, cache, key, edition)
+        current = request.args.get("v") == str(atlas.version)
+        return _answer(found, current)
+
+
+def _cached(backend: Backend, cache: TileCache, key: TileKey, edition: str) -> Picture:
+    """Return a tile, from the cache if it was drawn from this edition of the store."""
+    name = key_text(key, edition)
+    found = cache.get(name)
+    return cache.put(name, backend.tile(key)) if found is None else found
+
+
+def _answer(tile: Picture, current: bool) -> Response:
+    answer = Response(tile.png, mimetype="image/png")
+    answer.headers["Cache-Control"] = IMMUTABLE if current else "no-cache"
+    answer.set_etag(tile.etag)
+    answer.make_conditional(request.environ)
+    return answer
+
+
+def key_text(key: TileKey, edition: str) -> str:
+    """Return one short text for all that decides a tile's pixels."""
+    parts = (edition, key.section, str(key.layer), _style_text(key.style), *key.address)
+    return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()
+
+
+def _style_text(style: Style) -> str:
+    return f"{style.palette} {style.lo} {style.hi} {style.size} {style.only} {style.least}"

@@ -1,0 +1,29 @@
+"""What may be asked for: model, verb, and the parameters that each takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from backend.core.errors import BadRequest
+
+#: (model, verb) -> names of its parameters.
+Offers = Mapping[tuple[str, str], tuple[str, ...]]
+
+OFFERS: Offers = {
+    ("fusemap", "annotate"): ("seed",),
+}
+
+
+def check_offered(offers: Offers, model: str, verb: str, params: Mapping[str, Any]) -> None:
+    """Raise BadRequest unless the verb is offered and takes these parameters."""
+    known = offers.get((model, verb))
+    if known is None:
+        listed = ", ".join(f"{m} {v}" for m, v in offers)
+        raise BadRequest(f"There is no '{model[:40]} {verb[:40]}'.", f"There is {listed}.")
+    unknown = sorted(set(params) - set(known))
+    if unknown:
+        raise BadRequest(
+            f"{model} {verb} takes no parameter '{unknown[0][:40]}'.",
+            f"It takes {', '.join(known) or 'none'}.",
+        )
