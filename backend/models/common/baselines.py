@@ -57,7 +57,7 @@ def knn_values(
     out = np.zeros((len(query), values.shape[1]))
     for column in near.T:
         out += values[column]
-    return out / near.shape[1]
+    return np.asarray(out / near.shape[1])
 
 
 def principal_components(y: NDArray[np.float64], count: int = 20) -> NDArray[np.float64]:

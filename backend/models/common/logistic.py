@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.special import log_softmax
 
 #: No class counts more than this times an average cell.
 LARGEST_CLASS_WEIGHT = 5.0
@@ -43,21 +44,20 @@ def fit_logistic(
     iterations : int
         Of L-BFGS, at most.
     """
-    features = torch.from_numpy(np.ascontiguousarray(x, dtype=np.float64))
-    target = torch.from_numpy(np.ascontiguousarray(codes, dtype=np.int64))
-    weight = torch.from_numpy(weights)
-    w = torch.zeros(x.shape[1], n_classes, dtype=torch.float64, requires_grad=True)
-    b = torch.zeros(n_classes, dtype=torch.float64, requires_grad=True)
-    optimiser = torch.optim.LBFGS(
-        [w, b], max_iter=iterations, tolerance_grad=1e-6, line_search_fn="strong_wolfe"
-    )
+    f = x.shape[1]
+    target = np.zeros((len(codes), n_classes))
+    target[np.arange(len(codes)), codes] = 1.0
+    share = weights / len(codes)
 
-    def loss() -> torch.Tensor:
-        optimiser.zero_grad()
-        each = torch.nn.functional.cross_entropy(features @ w + b, target, reduction="none")
-        value = (weight * each).mean() + 0.5 * ridge / len(x) * (w**2).sum()
-        value.backward()
-        return value
+    def loss(parameters: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        w, b = parameters[: f * n_classes].reshape(f, n_classes), parameters[f * n_classes :]
+        scores = log_softmax(x @ w + b, axis=1)
+        value = -share @ (scores * target).sum(axis=1) + 0.5 * ridge / len(x) * (w**2).sum()
+        slope = share[:, None] * (np.exp(scores) - target)  # (n, c)
+        gradient = np.concatenate([(x.T @ slope + ridge / len(x) * w).ravel(), slope.sum(axis=0)])
+        return float(value), gradient
 
-    optimiser.step(loss)
-    return w.detach().numpy(), b.detach().numpy()
+    start = np.zeros((f + 1) * n_classes)
+    options = {"maxiter": iterations, "gtol": 1e-6}
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", options=options).x
+    return found[: f * n_classes].reshape(f, n_classes), found[f * n_classes :]

@@ -104,6 +104,52 @@ def prepare(section: SectionData, index: dict[str, int]) -> Prepared:
     return Prepared(csr_matrix(x[:, keep]), place[keep], mean[keep], sd[keep])
 
 
+def mean_level(prepared: Prepared) -> NDArray[np.float64]:
+    """Return the mean of every gene before the logarithm, (p,)."""
+    linear = prepared.x.copy()
+    linear.data = np.expm1(linear.data)
+    return np.asarray(linear.mean(axis=0), dtype=np.float64).ravel()
+
+
+def prepare_like(
+    section: SectionData,
+    index: dict[str, int],
+    genes: NDArray[np.int64],
+    mean: NDArray[np.float64],
+    sd: NDArray[np.float64],
+    level: NDArray[np.float64],
+) -> Prepared:
+    """Return a small section on the scale of another one, with that one's statistics.
+
+    Parameters
+    ----------
+    section : SectionData
+        Too small for statistics of its own.
+    index : dict of str to int
+        Place of each upper-case gene symbol in the union.
+    genes, mean, sd, level : (p,)
+        Panel, statistics and mean normalised counts of the other section.
+
+    Notes
+    -----
+    Cells are scaled to the other section's mean total over the genes that both measure.
+    """
+    place = np.array([index.get(g.upper(), -1) for g in section.genes], dtype=np.int64)
+    column = {int(g): j for j, g in enumerate(place) if g >= 0}
+    both = np.array([i for i, g in enumerate(genes) if int(g) in column], dtype=np.int64)
+    columns = np.array([column[int(genes[i])] for i in both], dtype=np.int64)
+    counts = csr_matrix(section.counts[:, columns], dtype=np.float32)
+    if section.is_counts:
+        total = np.asarray(counts.sum(axis=1)).ravel()
+        scale = np.where(total > 0, level[both].sum() / np.where(total > 0, total, 1), 0)
+        x = csr_matrix(diags(scale) @ counts, dtype=np.float32)
+        x.data = np.log1p(x.data)
+    else:
+        x = normalised(counts, False)
+    _refuse_infinite(section, x)
+    return Prepared(x, genes[both], mean[both], sd[both])
+
+
 def _refuse_infinite(section: SectionData, x: csr_matrix) -> None:
     """Raise BadFile if a value of ``x`` is not finite."""
     bad = int((~np.isfinite(x.data)).sum())
@@ -158,4 +204,5 @@ def second_moment(
     product = np.asarray((wide.T @ wide).todense()) / max(x.shape[0], 1)
     own = np.asarray(x.mean(axis=0), dtype=np.float64).ravel()
     cross = np.outer(own, mean)
-    return (product - cross - cross.T + np.outer(mean, mean)) / np.outer(sd, sd)
+    centred = product - cross - cross.T + np.outer(mean, mean)
+    return np.asarray(centred / np.outer(sd, sd))

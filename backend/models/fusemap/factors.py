@@ -75,7 +75,7 @@ def balance_weights(n_cells: Sequence[int], datasets: Sequence[str]) -> NDArray[
     n = np.asarray(n_cells, dtype=np.float64)
     names, code = np.unique(np.asarray(datasets), return_inverse=True)
     per_dataset = np.bincount(code, weights=n)
-    return n.sum() / len(names) * n / per_dataset[code]
+    return np.asarray(n.sum() / len(names) * n / per_dataset[code])
 
 
 def posterior(embedding: torch.Tensor, noise: torch.Tensor) -> Posterior:
@@ -160,12 +160,12 @@ def em_step(
         seconds.append(second)
         crosses.append(yz)
     new = torch.linalg.solve(left, right[..., None])[..., 0]
-    noise = tuple(
+    noises = tuple(
         _noise(new[s.genes], second, yz)
         for s, second, yz in zip(sections, seconds, crosses, strict=True)
     )
     pooled = sum(float(a) * c for a, c in zip(weights, seconds, strict=True)) / weights.sum()
-    return FactorState(new @ torch.linalg.cholesky(pooled), noise, state.iteration + 1)
+    return FactorState(new @ torch.linalg.cholesky(pooled), noises, state.iteration + 1)
 
 
 def _noise(e: torch.Tensor, second: torch.Tensor, yz: torch.Tensor) -> torch.Tensor:

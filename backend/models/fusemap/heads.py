@@ -6,7 +6,8 @@ a head (accuracy, temperature, threshold, novelty) comes from cells that it was 
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -36,28 +37,26 @@ QUANTILES = np.linspace(0, 1, 401)
 
 
 @dataclass(frozen=True, slots=True)
-class HeadData:
-    """Labelled cells: place in the space, class 0..c-1, fold."""
+class Folds:
+    """A way to hold cells out: the fold of every cell (n,), and in words what that is."""
 
-    mapped: Mapped
-    classes: NDArray[np.int64]
-    folds: NDArray[np.int64]
+    of: NDArray[np.int64]
+    how: str
 
 
 @dataclass(frozen=True, slots=True)
-class Novelty:
-    """What distances and misfits held-out cells of known classes have."""
+class HeadData:
+    """Labelled cells: their place in the space, and their class 0..c-1."""
 
-    centres: NDArray[np.float64]
-    precision: NDArray[np.float64]
-    distance_quantiles: NDArray[np.float64]
-    misfit_quantiles: NDArray[np.float64]
+    mapped: Mapped
+    classes: NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
 class HeldOut:
     """How far a head was right on cells that it was not trained on."""
 
+    how: str
     n_cells: int
     accuracy: float
     macro_f1: float
@@ -66,7 +65,6 @@ class HeldOut:
     kept: float
     error: float
     table: tuple[ThresholdRow, ...]
-    how: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values."""
@@ -74,22 +72,45 @@ class HeldOut:
 
 
 @dataclass(frozen=True, slots=True)
+class Calibration:
+    """What held-out cells teach about one kind of query.
+
+    distance_quantiles, misfit_quantiles : (q,) float64 at ``QUANTILES``, of held-out cells
+    """
+
+    temperature: float
+    threshold: float
+    distance_quantiles: NDArray[np.float64]
+    misfit_quantiles: NDArray[np.float64]
+    held_out: HeldOut
+
+
+@dataclass(frozen=True, slots=True)
 class Head:
-    """A trained classifier."""
+    """A trained classifier.
+
+    near : for a query much like one of the reference sections
+    far : for a query unlike all of them, such as one of another technology; None where the
+        reference has a single data set and so cannot tell
+    """
 
     weights: NDArray[np.float64]
     intercept: NDArray[np.float64]
     mean: NDArray[np.float64]
     sd: NDArray[np.float64]
+    centres: NDArray[np.float64]
+    precision: NDArray[np.float64]
     niche_weight: float
-    temperature: float
-    threshold: float
-    novelty: Novelty
-    held_out: HeldOut
+    near: Calibration
+    far: Calibration | None
 
     def features(self, mapped: Mapped) -> NDArray[np.float64]:
         """Return the standardised features of cells, (n, 2k)."""
         return _weighted((_joined(mapped) - self.mean) / self.sd, self.niche_weight)
+
+    def calibration(self, is_near: bool) -> Calibration:
+        """Return the calibration for a query."""
+        return self.near if is_near or self.far is None else self.far
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +127,10 @@ class Prediction:
         return np.where(self.novel | (self.confidence < threshold), -1, best)
 
 
-def train_head(data: HeadData, n_classes: int, error: float, how: str = "") -> Head:
-    """Return a head trained on all cells, its figures from cross-fitting over the folds.
+def train_head(
+    data: HeadData, n_classes: int, error: float, near: Folds, far: Folds | None = None
+) -> Head:
+    """Return a head trained on all cells, its figures from cross-fitting over folds.
 
     Parameters
     ----------
@@ -115,85 +138,98 @@ def train_head(data: HeadData, n_classes: int, error: float, how: str = "") -> H
     n_classes : int
     error : float
         Share of wrong labels to allow among the cells that keep theirs.
-    how : str
-        What the folds hold out, in words.
+    near, far : Folds
+        Hold out cells of a section or data set that the fit otherwise sees, and whole data sets.
     """
     plain = _joined(data.mapped)
     mean, sd = plain.mean(axis=0), plain.std(axis=0)
     sd = np.where(sd > 0, sd, 1.0)
     standard = (plain - mean) / sd
-    tried = [_cross_fit(_weighted(standard, w), data, n_classes) for w in NICHE_WEIGHTS]
-    rows = tried[0][1]
-    losses = [negative_log_likelihood(t[0][rows], data.classes[rows]) for t in tried]
-    best = int(np.argmin(losses))
-    logits = tried[best][0][rows]
-    truth = data.classes[rows]
-    temperature = fit_temperature(logits, truth)
-    novelty = _learn_novelty(data, n_classes)
-    head = Head(
-        *_fit(_weighted(standard, NICHE_WEIGHTS[best]), data.classes, n_classes),
-        mean=mean,
-        sd=sd,
-        niche_weight=NICHE_WEIGHTS[best],
-        temperature=temperature,
-        threshold=0.0,
-        novelty=novelty,
-        held_out=HeldOut(0, 0, 0, 0, 0, 0, 0, ()),
+    niche_weight = _best_niche_weight(standard, data.classes, n_classes, near)
+    x = _weighted(standard, niche_weight)
+    weights, intercept = _fit(x, data.classes, n_classes)
+    centres, precision = _centres(data.mapped.z, data.classes, n_classes)
+    return Head(
+        weights,
+        intercept,
+        mean,
+        sd,
+        centres,
+        precision,
+        niche_weight,
+        _calibrate(x, data, n_classes, near, error),
+        _calibrate(x, data, n_classes, far, error) if far else None,
     )
-    checked = _predict(
-        head, logits, _cross_distance(data, n_classes)[rows], data.mapped.misfit[rows]
-    )
-    return _with_figures(head, checked, logits, truth, error, how)
 
 
-def predict(head: Head, mapped: Mapped) -> Prediction:
+def predict(head: Head, mapped: Mapped, is_near: bool = True) -> Prediction:
     """Return what ``head`` says of cells in its space."""
     logits = head.features(mapped) @ head.weights + head.intercept
-    away = _distance(mapped.z, head.novelty.centres, head.novelty.precision)
-    return _predict(head, logits, away, mapped.misfit)
+    away = _distance(mapped.z, head.centres, head.precision)
+    c = head.calibration(is_near)
+    return _predict(
+        logits, c.temperature, _tail(away, mapped.misfit, c.distance_quantiles, c.misfit_quantiles)
+    )
 
 
 def _predict(
-    head: Head,
-    logits: NDArray[np.float64],
-    distance: NDArray[np.float64],
-    misfit: NDArray[np.float64],
+    logits: NDArray[np.float64], temperature: float, tail: NDArray[np.float64]
 ) -> Prediction:
-    """Calibrated probabilities, lowered where a cell is unlike the reference."""
-    probability = probabilities(logits, head.temperature)
-    tail = np.minimum(
-        tail_probability(distance, head.novelty.distance_quantiles),
-        tail_probability(misfit, head.novelty.misfit_quantiles),
-    )
+    """Calibrated probabilities, and a confidence lowered where a cell is unlike the reference."""
+    probability = probabilities(logits, temperature)
     confidence = probability.max(axis=1) * np.minimum(1.0, tail / FULL_TRUST_TAIL)
     return Prediction(probability, confidence, tail < NOVEL_TAIL)
 
 
-def _with_figures(
-    head: Head,
-    checked: Prediction,
-    logits: NDArray[np.float64],
-    truth: NDArray[np.int64],
-    error: float,
-    how: str,
-) -> Head:
-    """Complete the head with its threshold and held-out figures."""
+def _tail(
+    distance: NDArray[np.float64],
+    misfit: NDArray[np.float64],
+    distance_quantiles: NDArray[np.float64],
+    misfit_quantiles: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Share of held-out reference cells further out, by distance or by misfit, the smaller."""
+    return np.minimum(
+        tail_probability(distance, distance_quantiles), tail_probability(misfit, misfit_quantiles)
+    )
+
+
+def _best_niche_weight(
+    standard: NDArray[np.float64], classes: NDArray[np.int64], n_classes: int, folds: Folds
+) -> float:
+    """Weight of the niche under which held-out cells are most likely."""
+    losses = []
+    for weight in NICHE_WEIGHTS:
+        logits, rows = _cross_fit(_weighted(standard, weight), classes, n_classes, folds)
+        losses.append(negative_log_likelihood(logits[rows], classes[rows]))
+    return NICHE_WEIGHTS[int(np.argmin(losses))]
+
+
+def _calibrate(
+    x: NDArray[np.float64], data: HeadData, n_classes: int, folds: Folds, error: float
+) -> Calibration:
+    """Temperature, threshold, novelty and figures from cells held out by ``folds``."""
+    all_logits, rows = _cross_fit(x, data.classes, n_classes, folds)
+    logits, truth, misfit = all_logits[rows], data.classes[rows], data.mapped.misfit[rows]
+    away = _cross_distance(data, n_classes, folds)[rows]
+    temperature = fit_temperature(logits, truth)
+    quantiles = np.quantile(away, QUANTILES), np.quantile(misfit, QUANTILES)
+    checked = _predict(logits, temperature, _tail(away, misfit, *quantiles))
     guess = checked.probability.argmax(axis=1)
     right = guess == truth
     confidence = np.where(checked.novel, -1.0, checked.confidence)
     row = threshold_for(confidence, right, error)
     held_out = HeldOut(
+        how=folds.how,
         n_cells=len(truth),
         accuracy=float(right.mean()),
         macro_f1=float(f1_score(truth, guess, average="macro", labels=np.unique(truth))),
         nll_before=negative_log_likelihood(logits, truth),
-        nll_after=negative_log_likelihood(logits, truth, head.temperature),
+        nll_after=negative_log_likelihood(logits, truth, temperature),
         kept=row.kept,
         error=row.error,
         table=threshold_table(confidence, right),
-        how=how,
     )
-    return replace(head, threshold=row.threshold, held_out=held_out)
+    return Calibration(temperature, row.threshold, *quantiles, held_out)
 
 
 def _joined(mapped: Mapped) -> NDArray[np.float64]:
@@ -215,7 +251,7 @@ def _fit(
 
 
 def _cross_fit(
-    x: NDArray[np.float64], data: HeadData, n_classes: int
+    x: NDArray[np.float64], classes: NDArray[np.int64], n_classes: int, folds: Folds
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Logits of every cell from a fit without its fold, and the rows that can be judged.
 
@@ -223,36 +259,27 @@ def _cross_fit(
     """
     logits = np.zeros((len(x), n_classes))
     judged = np.zeros(len(x), dtype=bool)
-    for fold in np.unique(data.folds):
-        out = data.folds == fold
-        if out.all():
-            break
-        w, b = _fit(x[~out], data.classes[~out], n_classes)
+    for out in _held_out(folds):
+        w, b = _fit(x[~out], classes[~out], n_classes)
         logits[out] = x[out] @ w + b
-        judged[out] = np.isin(data.classes[out], data.classes[~out])
+        judged[out] = np.isin(classes[out], classes[~out])
     rows = np.flatnonzero(judged)
     return logits, rows if len(rows) else np.arange(len(x))
 
 
-def _learn_novelty(data: HeadData, n_classes: int) -> Novelty:
-    """Class centres from all cells, quantiles from held-out ones."""
-    centres, precision = _centres(data.mapped.z, data.classes, n_classes)
-    away = _cross_distance(data, n_classes)
-    return Novelty(
-        centres,
-        precision,
-        np.quantile(away, QUANTILES),
-        np.quantile(data.mapped.misfit, QUANTILES),
-    )
+def _held_out(folds: Folds) -> Iterator[NDArray[np.bool_]]:
+    """Yield the cells of each fold, unless one fold is all there is."""
+    names = np.unique(folds.of)
+    if len(names) > 1:
+        for fold in names:
+            yield folds.of == fold
 
 
-def _cross_distance(data: HeadData, n_classes: int) -> NDArray[np.float64]:
+def _cross_distance(data: HeadData, n_classes: int, folds: Folds) -> NDArray[np.float64]:
     """Distance of every cell to the nearest centre learnt without its fold."""
     z, away = data.mapped.z, np.zeros(len(data.classes))
-    for fold in np.unique(data.folds):
-        out = data.folds == fold
-        kept = ~out if not out.all() else out
-        centres, precision = _centres(z[kept], data.classes[kept], n_classes)
+    for out in _held_out(folds):
+        centres, precision = _centres(z[~out], data.classes[~out], n_classes)
         away[out] = _distance(z[out], centres, precision)
     return away
 
@@ -267,7 +294,7 @@ def _centres(
     centres = total / np.maximum(count, 1)[:, None]
     residual = z - centres[classes]
     covariance = residual.T @ residual / len(z) + 1e-3 * np.eye(z.shape[1])
-    return centres[count > 0], np.linalg.inv(covariance)
+    return centres[count > 0], np.asarray(np.linalg.inv(covariance), dtype=np.float64)
 
 
 def _distance(

@@ -23,8 +23,13 @@ WIDEST_CORRELATION = 2_500
 class Moments(Protocol):
     """What the fit asks of a section; ``genes`` are the places of its panel in the union."""
 
-    n_cells: int
-    genes: torch.Tensor
+    @property
+    def n_cells(self) -> int:
+        """Number of cells."""
+
+    @property
+    def genes(self) -> torch.Tensor:
+        """Places of the panel in the union, (p,)."""
 
     def of(self, b: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return (Z'Z/n, Y'Z/n) of Z = Y b; shapes (k, k) and (p, k)."""

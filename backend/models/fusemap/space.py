@@ -42,10 +42,17 @@ class Reference:
 
     @classmethod
     def of(
-        cls, id_: str, dataset: str, prepared: Prepared, xy: NDArray[np.float32], device: str
+        cls,
+        id_: str,
+        dataset: str,
+        prepared: Prepared,
+        xy: NDArray[np.float32],
+        device: str = "cpu",
+        sample: Prepared | None = None,
     ) -> Reference:
-        """Return the reference of a prepared section."""
-        return cls(id_, dataset, prepared, moments_of(prepared, device), delaunay_graph(xy))
+        """Return the reference of a prepared section, its moments from ``sample`` if given."""
+        moments = moments_of(sample or prepared, device)
+        return cls(id_, dataset, prepared, moments, delaunay_graph(xy))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +69,7 @@ class Space:
     @property
     def known(self) -> NDArray[np.bool_]:
         """Which genes of the union it knows, (g,)."""
-        return np.any(self.embedding != 0, axis=1)
+        return np.asarray((self.embedding != 0).any(axis=1))
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 SHARED_NAMES = 0.8
 #: A class with fewer cells than this cannot be learnt or checked.
 LEAST_CELLS_OF_A_CLASS = 5
+#: Parts that cells are held out in, and blocks per axis of a section that is split.
+FOLDS, BLOCKS = 4, 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,38 +81,55 @@ def _alike(a: NDArray[np.int64], b: NDArray[np.int64]) -> bool:
     return bool((names_a & names_b).sum() >= SHARED_NAMES * smaller)
 
 
-def held_out_folds(
-    sections: Sequence[str],
-    section_of: NDArray[np.int64],
-    xy: NDArray[np.float32],
-    most: int = 4,
+def near_folds(
+    datasets: Sequence[str], section_of: NDArray[np.int64], xy: NDArray[np.float32]
 ) -> tuple[NDArray[np.int64], str]:
-    """Return the fold of every cell, and in words what is held out.
+    """Return folds that leave every data set in the training part, and what they hold out.
 
     Parameters
     ----------
-    sections : sequence of str
-        Labelled sections.
+    datasets : sequence of str
+        Data set of each section.
     section_of : (n,) int64
-        Place of each cell's section in ``sections``.
+        Place of each cell's section in ``datasets``.
     xy : (n, 2) float32
-    most : int
-        Folds at most.
 
     Notes
     -----
-    Whole sections where there are two or more. Otherwise square blocks of the one section, since
-    neighbours of a training cell would flatter any classifier that sees the niche.
+    Whole sections of data sets with two or more; square blocks of the others, since neighbours of
+    a training cell would flatter any classifier that sees the niche.
     """
-    if len(sections) > 1:
-        size = np.bincount(section_of, minlength=len(sections))
-        fold, load = np.zeros(len(sections), np.int64), np.zeros(min(most, len(sections)))
-        for s in np.argsort(-size, kind="stable"):
-            fold[s] = load.argmin()
-            load[fold[s]] += size[s]
-        return fold[section_of], "held-out sections"
-    blocks = 4
+    out = np.zeros(len(section_of), dtype=np.int64)
+    seen: dict[str, int] = {}
+    ways = set()
+    for s, dataset in enumerate(datasets):
+        rows = np.flatnonzero(section_of == s)
+        if list(datasets).count(dataset) > 1:
+            seen[dataset] = seen.get(dataset, -1) + 1
+            out[rows] = seen[dataset] % min(FOLDS, list(datasets).count(dataset))
+            ways.add("held-out sections")
+        else:
+            out[rows] = _blocks(xy[rows])
+            ways.add("held-out blocks of a section")
+    return out, " and ".join(sorted(ways, reverse=True))
+
+
+def far_folds(
+    datasets: Sequence[str], section_of: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], str] | None:
+    """Return folds that hold out whole data sets, or None where there is only one."""
+    names = list(dict.fromkeys(datasets))
+    if len(names) < 2:
+        return None
+    fold = np.array([names.index(d) % FOLDS for d in datasets], dtype=np.int64)
+    return fold[section_of], "held-out data sets"
+
+
+def _blocks(xy: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Fold of cells by square blocks of their section."""
+    if not len(xy):
+        return np.zeros(0, np.int64)
     low, high = xy.min(axis=0), xy.max(axis=0)
-    place = ((xy - low) / np.where(high > low, high - low, 1) * blocks).astype(np.int64)
-    place = place.clip(0, blocks - 1)
-    return (place[:, 0] + 2 * place[:, 1]) % most, "held-out blocks of the section"
+    place = ((xy - low) / np.where(high > low, high - low, 1) * BLOCKS).astype(np.int64)
+    place = place.clip(0, BLOCKS - 1)
+    return np.asarray((place[:, 0] + 2 * place[:, 1]) % FOLDS, dtype=np.int64)

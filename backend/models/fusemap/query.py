@@ -1,0 +1,181 @@
+"""Bring a section into the spaces of a trained model, with its gene embeddings frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from backend.core.data import SectionData
+from backend.core.errors import NoSharedGenes, TooFewCells
+from backend.models.common.graphs import delaunay_graph
+from backend.models.common.prep import (
+    Prepared,
+    gene_index,
+    gene_statistics,
+    normalised,
+    prepare,
+    prepare_like,
+)
+from backend.models.fusemap.model import LabelHead, Model, SectionRecord
+from backend.models.fusemap.nearest import Near, profile, rank_sections
+from backend.models.fusemap.space import LEAST_SHARED_GENES, Mapped, map_cells
+
+#: Below this a section is refused; below the second it borrows a reference section's statistics.
+LEAST_CELLS, OWN_STATISTICS = 10, 200
+#: Ridge for genes that the model does not know.
+NEW_GENE_RIDGE = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A section ready to be mapped.
+
+    source : the reference section whose statistics it borrows, or None
+    own : its record, where the model was trained on this very section
+    """
+
+    section: SectionData
+    prepared: Prepared
+    graph: csr_matrix
+    source: SectionRecord | None
+    own: SectionRecord | None
+    device: str = "cpu"
+
+    def into(self, model: Model, space: int) -> Mapped:
+        """Return its cells in a space of the model.
+
+        Raises
+        ------
+        NoSharedGenes
+        """
+        known = self.own or self.source
+        noise = model.spaces[space].noise.get(known.id) if known else None
+        prepared = self.prepared
+        if self.source is not None and known is not None and noise is not None:
+            noise = noise[np.searchsorted(known.genes, prepared.genes)]
+        return map_cells(model.spaces[space], prepared, self.graph, noise, None, self.device)
+
+
+def open_query(section: SectionData, model: Model, device: str = "cpu") -> Query:
+    """Return ``section`` ready to be mapped.
+
+    Raises
+    ------
+    TooFewCells
+        With fewer than ``LEAST_CELLS`` cells.
+    NoSharedGenes
+        With fewer than ``LEAST_SHARED_GENES`` genes that the model knows.
+    """
+    if section.n_cells < LEAST_CELLS:
+        raise TooFewCells(
+            f"'{section.title}' has {section.n_cells} cells; at least {LEAST_CELLS} are needed.",
+            "Use a whole section: niches and gene statistics come from many cells.",
+        )
+    index = gene_index(model.genes)
+    known = sum(gene.upper() in index for gene in section.genes)
+    if known < LEAST_SHARED_GENES:
+        raise NoSharedGenes(
+            f"Only {known} of the {len(section.genes)} genes of '{section.title}' are known to "
+            f"the checkpoint; {LEAST_SHARED_GENES} are needed.",
+            f"Use gene symbols as the atlas does, for example {', '.join(model.genes[:3])}.",
+        )
+    graph = delaunay_graph(section.xy)
+    if section.n_cells < OWN_STATISTICS:
+        source = _source(section, model, index)
+        arrays = source.genes, source.mean, source.sd, source.level
+        return Query(section, prepare_like(section, index, *arrays), graph, source, None, device)
+    prepared = prepare(section, index)
+    own = model.record(section.id)
+    if own is not None and not _is_same(own, section, prepared):
+        own = None
+    return Query(section, prepared, graph, None, own, device)
+
+
+def _is_same(record: SectionRecord, section: SectionData, prepared: Prepared) -> bool:
+    """Whether a section is the one that the model was trained on."""
+    return (
+        record.n_cells == section.n_cells
+        and np.array_equal(record.genes, prepared.genes)
+        and np.allclose(record.mean, prepared.mean)
+    )
+
+
+def _source(section: SectionData, model: Model, index: dict[str, int]) -> SectionRecord:
+    """Choose the reference section of the same kind of values that shares most genes."""
+    own = {index[g.upper()] for g in section.genes if g.upper() in index}
+
+    def shared(record: SectionRecord) -> tuple[bool, int]:
+        same_kind = ("counts" in record.unit) == section.is_counts
+        return same_kind, len(own.intersection(record.genes.tolist()))
+
+    return max(model.sections, key=shared)
+
+
+def nearest_sections(query: Query, mapped: Mapped, model: Model) -> list[Near]:
+    """Return the atlas sections, the most similar first; the query itself is left out."""
+    mean, _ = gene_statistics(query.prepared.x)
+    others = [s for s in model.sections if query.own is None or s.id != query.own.id]
+    return rank_sections(
+        profile(mapped.niche, model.niche_centres),
+        dict(zip(query.prepared.genes.tolist(), mean.tolist(), strict=True)),
+        {s.id: s.profile for s in others},
+        {s.id: (s.genes, s.mean) for s in others},
+    )
+
+
+def head_for(
+    label: str, model: Model, ranked: Sequence[Near], taxonomy: str | None
+) -> LabelHead | None:
+    """Return the head of a label to use: of a named taxonomy, or of the most similar section.
+
+    Parameters
+    ----------
+    label : str
+    model : Model
+    ranked : sequence of Near
+    taxonomy : str or None
+        A taxonomy, one of its data sets, or one of its sections.
+    """
+    heads = [h for h in model.heads if h.label == label]
+    if taxonomy is not None:
+        named = [
+            h
+            for h in heads
+            if taxonomy == h.taxonomy or taxonomy in h.taxonomy.split(" + ") + list(h.sections)
+        ]
+        heads = named or heads
+    for near in ranked:
+        for head in heads:
+            if near.section in head.sections:
+                return head
+    return heads[0] if heads else None
+
+
+def new_genes(
+    query: Query, mapped: Mapped, model: Model
+) -> tuple[tuple[str, ...], NDArray[np.float32], NDArray[np.float32]]:
+    """Return genes of the query that the model does not know, by one ridge solve on z.
+
+    Returns
+    -------
+    symbols, embedding (m, k) float32, offset (m,) float32
+        On the scale of the query, so that max(0, offset + z . embedding) predicts them.
+    """
+    index = gene_index(model.genes)
+    columns = [j for j, g in enumerate(query.section.genes) if g.upper() not in index]
+    k = mapped.z.shape[1]
+    if not columns:
+        return (), np.zeros((0, k), np.float32), np.zeros(0, np.float32)
+    x = csr_matrix(normalised(query.section.counts, query.section.is_counts)[:, columns])
+    mean, _ = gene_statistics(x)
+    centred = mapped.z - mapped.z.mean(axis=0)
+    right = np.asarray(x.T @ centred)
+    left = centred.T @ centred + NEW_GENE_RIDGE * np.eye(k)
+    embedding = np.linalg.solve(left, right.T).T
+    offset = mean - embedding @ mapped.z.mean(axis=0)
+    symbols = tuple(query.section.genes[j] for j in columns)
+    return symbols, embedding.astype(np.float32), offset.astype(np.float32)

@@ -1,0 +1,313 @@
+"""The verbs: embed, annotate and impute a section with a trained checkpoint."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backend.core.data import Column, Matrix, Provenance, SectionData, TaskResult
+from backend.core.errors import NoSharedGenes, UnknownGene, UnknownLayer, did_you_mean
+from backend.core.job import RunContext
+from backend.core.layers import MISSING, LayerKey
+from backend.models.common.checkpoint import Checkpoint
+from backend.models.common.prep import gene_index
+from backend.models.fusemap.card import CARD
+from backend.models.fusemap.heads import Calibration, Prediction, predict
+from backend.models.fusemap.model import LabelHead, Model, from_checkpoint
+from backend.models.fusemap.nearest import Near
+from backend.models.fusemap.query import Query, head_for, nearest_sections, new_genes, open_query
+from backend.models.fusemap.space import Mapped
+
+#: Sections listed as most similar.
+LISTED = 10
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotateParams:
+    """What to annotate, and how strictly.
+
+    Parameters
+    ----------
+    labels : tuple of str or None
+        All labels of the checkpoint where None.
+    taxonomy : mapping of label to str, or None
+        Taxonomy (or a data set or section of it) per label; that of the most similar atlas section
+        where it is not given.
+    error : float or None
+        Share of wrong labels to allow among cells that keep theirs; what the checkpoint was
+        trained for where None.
+    """
+
+    labels: tuple[str, ...] | None = None
+    taxonomy: Mapping[str, str] | None = None
+    error: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """A section in the common space: z and z_niche (n, k) float32, misfit (n,) float32."""
+
+    z: NDArray[np.float32]
+    z_niche: NDArray[np.float32]
+    misfit: NDArray[np.float32]
+
+
+def embed(
+    section: SectionData, checkpoint: Checkpoint | Model, ctx: RunContext | None = None
+) -> Embedded:
+    """Return the cells of ``section`` in the common space.
+
+    Raises
+    ------
+    TooFewCells, NoSharedGenes, BadCheckpoint
+    """
+    ctx = ctx or RunContext()
+    model = _model(checkpoint)
+    mapped = open_query(section, model, ctx.device).into(model, 0)
+    return _embedded(mapped)
+
+
+def annotate(
+    sections: Sequence[SectionData],
+    params: AnnotateParams,
+    checkpoint: Checkpoint | Model,
+    ctx: RunContext,
+) -> TaskResult:
+    """Return labels with calibrated confidence for every cell of ``sections``.
+
+    Parameters
+    ----------
+    sections : sequence of SectionData
+    params : AnnotateParams
+    checkpoint : Checkpoint or Model
+    ctx : RunContext
+
+    Returns
+    -------
+    TaskResult
+        Columns ``label:<x>`` (codes in the atlas's categories, -1 = unassigned) and
+        ``confidence:<x>``; matrices ``probability:<x>`` (n, classes), ``embedding:cell`` and
+        ``embedding:niche`` (n, k), ``gene:new`` (genes that the checkpoint does not know: their
+        embedding and, in the last column, offset); figures per section id.
+
+    Raises
+    ------
+    TooFewCells, NoSharedGenes, UnknownLayer, BadCheckpoint
+    """
+    model = _model(checkpoint)
+    labels = _labels(params, model)
+    columns: list[Column] = []
+    matrices: list[Matrix] = []
+    figures: dict[str, Any] = {}
+    for i, section in enumerate(sections):
+        part = ctx.part(i / len(sections), (i + 1) / len(sections))
+        part.step(0.05, f"Mapping {section.title}")
+        query = open_query(section, model, ctx.device)
+        mapped = query.into(model, 0)
+        ranked = nearest_sections(query, mapped, model)
+        matrices += _space_matrices(section, query, mapped, model)
+        found: dict[str, Any] = {}
+        for j, label in enumerate(labels):
+            part.step(0.3 + 0.7 * j / len(labels), f"Annotating {label} of {section.title}")
+            own, table, found[label] = _annotate_label(label, query, ranked, model, params)
+            columns += own
+            matrices += table
+        figures[section.id] = {
+            "nearest": [_near_json(n) for n in ranked[:LISTED]],
+            "genes": _gene_figures(section, mapped, model),
+            "borrowed_statistics_of": query.source.id if query.source else None,
+            "labels": found,
+        }
+    ctx.step(1.0, "Annotated")
+    return TaskResult(
+        tuple(columns), tuple(matrices), (), figures, _provenance(params, sections, model)
+    )
+
+
+def impute(
+    section: SectionData,
+    genes: Sequence[str],
+    checkpoint: Checkpoint | Model,
+    ctx: RunContext,
+) -> TaskResult:
+    """Return a matrix ``imputed`` (n, len(genes)) on the log1p-normalised scale.
+
+    Raises
+    ------
+    UnknownGene
+        If the checkpoint does not know a gene.
+    TooFewCells, NoSharedGenes, BadCheckpoint
+    """
+    model = _model(checkpoint)
+    rows = [_gene_row(gene, model) for gene in genes]
+    ctx.step(0.1, f"Mapping {section.title}")
+    z = embed(section, model, ctx).z
+    values = np.maximum(z @ model.gene_embedding[rows].T + model.gene_offset[rows], 0)
+    names = tuple(model.genes[row] for row in rows)
+    trust = {n: _trust_json(model.gene_trust[row]) for n, row in zip(names, rows, strict=True)}
+    ctx.step(1.0, "Imputed")
+    return TaskResult(
+        matrices=(Matrix(section.id, "imputed", values.astype(np.float32), names),),
+        figures={"trust": trust, "unit": "log1p normalised counts, imputed"},
+        provenance=_provenance({"genes": list(names)}, [section], model),
+    )
+
+
+def _model(checkpoint: Checkpoint | Model) -> Model:
+    """Read the model, once for callers that use it often."""
+    return checkpoint if isinstance(checkpoint, Model) else from_checkpoint(checkpoint)
+
+
+def _embedded(mapped: Mapped) -> Embedded:
+    """Single precision."""
+    return Embedded(
+        mapped.z.astype(np.float32),
+        mapped.niche.astype(np.float32),
+        mapped.misfit.astype(np.float32),
+    )
+
+
+def _labels(params: AnnotateParams, model: Model) -> tuple[str, ...]:
+    """Labels to annotate."""
+    known = tuple(dict.fromkeys(h.label for h in model.heads))
+    for label in params.labels or ():
+        if label not in known:
+            raise UnknownLayer(
+                f"The checkpoint cannot annotate '{label}'.",
+                *filter(None, [f"It knows {', '.join(known)}.", did_you_mean(label, known)]),
+            )
+    return params.labels or known
+
+
+def _annotate_label(
+    label: str, query: Query, ranked: Sequence[Near], model: Model, params: AnnotateParams
+) -> tuple[list[Column], list[Matrix], dict[str, Any]]:
+    """One label of one section: its columns, its probabilities, its figures."""
+    chosen = head_for(label, model, ranked, (params.taxonomy or {}).get(label))
+    assert chosen is not None  # labels come from the heads
+    try:
+        mapped = query.into(model, chosen.space)
+    except NoSharedGenes as error:
+        return [], [], {"skipped": str(error), "taxonomy": chosen.taxonomy}
+    is_near = any(n.is_alike and n.section in chosen.sections for n in ranked)
+    said = predict(chosen.head, mapped, is_near)
+    calibration = chosen.head.calibration(is_near)
+    threshold = _threshold(calibration, params.error)
+    classes = said.classes(threshold)
+    codes = np.where(classes >= 0, np.array(chosen.codes)[classes], MISSING).astype(np.int16)
+    section, categories = query.section.id, model.categories[label]
+    columns = [
+        Column(section, LayerKey("label", label), codes, categories),
+        Column(
+            section, LayerKey("confidence", label), said.confidence.astype(np.float32), (),
+            "calibrated probability",
+        ),
+    ]  # fmt: skip
+    names = tuple(categories[c].name for c in chosen.codes)
+    matrix = Matrix(section, f"probability:{label}", said.probability.astype(np.float32), names)
+    figures = _label_figures(chosen, calibration, threshold, is_near, said, codes, mapped)
+    return columns, [matrix], figures
+
+
+def _threshold(calibration: Calibration, error: float | None) -> float:
+    """Take the stored threshold, or the lowest of the table that leaves at most ``error`` wrong."""
+    if error is None:
+        return calibration.threshold
+    table = calibration.held_out.table
+    fit = [row for row in table if row.error <= error]
+    return min(fit, key=lambda r: r.threshold).threshold if fit else table[-1].threshold
+
+
+def _label_figures(
+    chosen: LabelHead,
+    calibration: Calibration,
+    threshold: float,
+    is_near: bool,
+    said: Prediction,
+    codes: NDArray[np.int16],
+    mapped: Mapped,
+) -> dict[str, Any]:
+    """Gather what to tell a person about one label."""
+    return {
+        "taxonomy": chosen.taxonomy,
+        "sections": list(chosen.sections),
+        "classes": len(chosen.codes),
+        "genes": mapped.n_genes,
+        "calibrated_on": calibration.held_out.how,
+        "like_reference": is_near,
+        "threshold": threshold,
+        "temperature": calibration.temperature,
+        "unassigned": float((codes == MISSING).mean()),
+        "novel": float(said.novel.mean()),
+        "held_out": calibration.held_out.as_json(),
+    }
+
+
+def _space_matrices(
+    section: SectionData, query: Query, mapped: Mapped, model: Model
+) -> list[Matrix]:
+    """Make tables of the embedding of a section, and of genes that the checkpoint does not know."""
+    names = tuple(f"factor {i + 1}" for i in range(mapped.z.shape[1]))
+    own = _embedded(mapped)
+    out = [
+        Matrix(section.id, "embedding:cell", own.z, names),
+        Matrix(section.id, "embedding:niche", own.z_niche, names),
+    ]
+    symbols, embedding, offset = new_genes(query, mapped, model)
+    if symbols:
+        table = np.concatenate([embedding, offset[:, None]], axis=1)
+        out.append(Matrix(section.id, "gene:new", table.T.copy(), symbols))
+    return out
+
+
+def _gene_figures(section: SectionData, mapped: Mapped, model: Model) -> dict[str, Any]:
+    """How the panel fits the checkpoint."""
+    index = gene_index(model.genes)
+    unknown = [g for g in section.genes if g.upper() not in index]
+    return {
+        "in_section": len(section.genes),
+        "matched": len(section.genes) - len(unknown),
+        "used": mapped.n_genes,
+        "unknown": unknown[:50],
+        "imputable": len(model.genes),
+    }
+
+
+def _near_json(near: Near) -> dict[str, Any]:
+    """Plain values, without nan."""
+    return {
+        name: None if isinstance(value, float) and math.isnan(value) else value
+        for name, value in asdict(near).items()
+    }
+
+
+def _trust_json(row: NDArray[np.float32]) -> dict[str, float | None]:
+    """Held-out, baseline and predicted r of a gene, without nan."""
+    values = [None if np.isnan(v) else float(v) for v in row]
+    return dict(zip(("held_out_r", "baseline_r", "predicted_r"), values, strict=True))
+
+
+def _gene_row(gene: str, model: Model) -> int:
+    """Place of a gene in the model."""
+    row = gene_index(model.genes).get(gene.upper())
+    if row is None:
+        raise UnknownGene(
+            f"Gene '{gene[:80]}' is not known to the checkpoint.",
+            *filter(None, [did_you_mean(gene[:80], model.genes)]),
+        )
+    return row
+
+
+def _provenance(
+    params: AnnotateParams | Mapping[str, Any], sections: Sequence[SectionData], model: Model
+) -> Provenance:
+    """Where the result comes from."""
+    given = asdict(params) if isinstance(params, AnnotateParams) else dict(params)
+    return Provenance(
+        CARD.name, CARD.version, given, int(model.about["seed"]), tuple(s.id for s in sections)
+    )
