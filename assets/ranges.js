@@ -1,0 +1,147 @@
+// Ranges: handles over a histogram. A drag shows at once; tiles are asked for once it rests.
+(function () {
+  "use strict";
+  const explorer = (window.explorer = window.explorer || {});
+  explorer.acts = explorer.acts || {};
+  const REST = 120;
+  const hush = () => window.dash_clientside.no_update;
+  const hist = () => document.querySelector("#range .hist");
+  let palettes = null;
+  let timer = 0;
+  let draft = null; // values while a handle is dragged
+
+  fetch("/assets/palettes.json").then((reply) => reply.json()).then((found) => { palettes = found; draw(); }).catch(() => {});
+
+  function values() {
+    const view = explorer.view;
+    const plane = explorer.plane();
+    const span = (plane && plane.span) || [0, 1];
+    const base = { lo: view.lo === null ? span[0] : view.lo, hi: view.hi === null ? span[1] : view.hi, least: view.least === null ? 0 : view.least };
+    return { ...base, ...draft };
+  }
+
+  const short = (v) => (v === 0 ? "0" : Math.abs(v) >= 1000 ? String(Math.round(v)) : String(Number(v.toPrecision(3)))).replace("-", "−");
+
+  function colourAt(t) {
+    const table = palettes && (palettes[explorer.palette(explorer.view)] || palettes[explorer.view.palette]);
+    if (!table) return "var(--bar)";
+    const stop = table[Math.round(Math.min(1, Math.max(0, t)) * (table.length - 1))];
+    return typeof stop === "string" ? stop : `rgb(${stop.slice(0, 3).join(",")})`;
+  }
+
+  function draw() {
+    const box = hist();
+    if (!box || !explorer.view) return;
+    const [from, to] = [Number(box.dataset.lo), Number(box.dataset.hi)];
+    const now = values();
+    const bars = [...box.querySelectorAll(".bars i")];
+    const isThreshold = Boolean(box.querySelector('[data-handle="least"]'));
+    bars.forEach((bar, k) => {
+      const value = from + ((k + 0.5) / bars.length) * (to - from);
+      bar.style.background = isThreshold
+        ? value >= now.least ? "var(--accent)" : "var(--none)"
+        : colourAt((value - now.lo) / Math.max(now.hi - now.lo, 1e-12));
+    });
+    for (const handle of box.querySelectorAll(".h")) {
+      const value = now[handle.dataset.handle];
+      const share = 100 * Math.min(1, Math.max(0, (value - from) / Math.max(to - from, 1e-12)));
+      handle.style.left = `${share}%`;
+      handle.setAttribute("aria-valuenow", value);
+      handle.setAttribute("aria-valuetext", short(value));
+      const word = box.querySelector(`.v[data-of="${handle.dataset.handle}"]`);
+      word.style.left = `${Math.min(96, Math.max(4, share))}%`;
+      word.textContent = short(value);
+    }
+    if (isThreshold) saySo(bars, from, to, now.least);
+    else for (const name of ["lo", "hi"]) explorer.props(`range-${name}`, { value: short(now[name]) });
+  }
+
+  // If confidence is what it says, the expected share of wrong labels is its mean shortfall from one.
+  function saySo(bars, from, to, least) {
+    let kept = 0, wrong = 0, all = 0;
+    bars.forEach((bar, k) => {
+      const n = Number(bar.dataset.n);
+      const value = from + ((k + 0.5) / bars.length) * (to - from);
+      all += n;
+      if (value >= least) { kept += n; wrong += n * (1 - Math.min(1, value)); }
+    });
+    const per = kept ? Math.round((100 * wrong) / kept) : 0;
+    const format = new Intl.NumberFormat("en-GB");
+    document.getElementById("threshold").textContent = short(least);
+    document.getElementById("threshold-words").textContent = kept
+      ? `${format.format(kept)} of ${format.format(all)} labelled cells are shown; by their confidence about ${per} in 100 of these labels are wrong. Lower shows more cells, with more errors.`
+      : "No cell is this confident. Lower the threshold.";
+  }
+
+  function commit(wait) {
+    clearTimeout(timer);
+    timer = setTimeout(() => {
+      if (!draft) return;
+      const patch = { ...draft };
+      draft = null;
+      explorer.set(patch);
+    }, wait);
+  }
+
+  function move(name, value) {
+    const box = hist();
+    const [from, to] = [Number(box.dataset.lo), Number(box.dataset.hi)];
+    const now = values();
+    const step = (to - from) / 100;
+    let next = Math.min(to, Math.max(from, value));
+    if (name === "lo") next = Math.min(next, now.hi - step);
+    if (name === "hi") next = Math.max(next, now.lo + step);
+    draft = { ...draft, [name]: Number(next.toPrecision(3)) };
+    draw();
+    commit(REST);
+  }
+
+  document.addEventListener("pointerdown", (event) => {
+    const handle = event.target.closest(".hist .h");
+    if (!handle) return;
+    event.preventDefault();
+    handle.focus();
+    handle.setPointerCapture(event.pointerId);
+    const drag = (e) => {
+      const box = hist();
+      const r = box.getBoundingClientRect();
+      const [from, to] = [Number(box.dataset.lo), Number(box.dataset.hi)];
+      move(handle.dataset.handle, from + ((e.clientX - r.left) / r.width) * (to - from));
+    };
+    handle.addEventListener("pointermove", drag);
+    handle.addEventListener("pointerup", () => handle.removeEventListener("pointermove", drag), { once: true });
+  });
+
+  document.addEventListener("keydown", (event) => {
+    const handle = event.target.closest && event.target.closest(".hist .h");
+    const by = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1 }[event.key];
+    if (!handle || !by) return;
+    event.preventDefault();
+    const box = hist();
+    const step = ((Number(box.dataset.hi) - Number(box.dataset.lo)) / 50) * (event.shiftKey ? 5 : 1);
+    move(handle.dataset.handle, values()[handle.dataset.handle] + by * step);
+  });
+
+  explorer.acts["range-reset"] = () => { draft = null; explorer.set({ lo: null, hi: null }); requestAnimationFrame(draw); };
+
+  function typed(text, id) {
+    const name = id.endsWith("lo") ? "lo" : "hi";
+    const value = Number(String(text).replace("−", "-").replace(",", "."));
+    if (!explorer.view || text === "" || text === undefined || !Number.isFinite(value)) return hush();
+    if (short(value) === short(values()[name])) return hush();
+    const other = values()[name === "lo" ? "hi" : "lo"];
+    if (name === "lo" ? value >= other : value <= other) {
+      explorer.toast(name === "lo" ? "The lower end must be below the upper" : "The upper end must be above the lower");
+      return hush();
+    }
+    explorer.set({ [name]: value });
+    return hush();
+  }
+
+  explorer.drawRange = draw;
+  window.dash_clientside = window.dash_clientside || {};
+  window.dash_clientside.ranges = {
+    typed,
+    drawn: () => { requestAnimationFrame(draw); return hush(); },
+  };
+})();

@@ -1,0 +1,75 @@
+// The search box: its list opens while typing; arrows move, Enter chooses, Escape closes.
+(function () {
+  "use strict";
+  const explorer = (window.explorer = window.explorer || {});
+  explorer.acts = explorer.acts || {};
+  const box = () => document.getElementById("search");
+  const list = () => document.getElementById("results");
+  const hits = () => [...list().querySelectorAll(".hit")];
+
+  explorer.focusSearch = function () { box().focus(); box().select(); };
+  function close(clear) {
+    list().hidden = true;
+    box().closest(".search").classList.remove("on");
+    if (clear) explorer.props("search", { value: "" });
+    box().blur();
+  }
+  explorer.closeSearch = function () {
+    const open = !list().hidden || document.activeElement === box();
+    if (open) close(false);
+    return open;
+  };
+
+  function choose(index) {
+    const rows = hits();
+    rows.forEach((row, k) => {
+      row.classList.toggle("sel", k === index);
+      row.setAttribute("aria-selected", k === index);
+    });
+    if (rows[index]) rows[index].scrollIntoView({ block: "nearest" });
+  }
+
+  function show() {
+    const some = list().childElementCount > 0 && box().value.trim() !== "";
+    list().hidden = !some || document.activeElement !== box();
+    box().closest(".search").classList.toggle("on", document.activeElement === box());
+    if (some) choose(hits().findIndex((row) => !row.classList.contains("btn")));
+  }
+
+  function wire() {
+    if (!list() || !box()) return setTimeout(wire, 100);
+    new MutationObserver(show).observe(list(), { childList: true });
+    box().setAttribute("role", "combobox");
+    box().setAttribute("aria-controls", "results");
+    box().setAttribute("aria-label", "Gene, cell type or region");
+    return undefined;
+  }
+  document.addEventListener("focusin", (event) => { if (event.target === box()) show(); });
+  document.addEventListener("mousedown", (event) => {
+    if (list() && !list().hidden && !event.target.closest(".search")) close(false);
+  });
+
+  document.addEventListener("keydown", (event) => {
+    if (event.target !== box()) return;
+    const rows = hits();
+    const here = rows.findIndex((row) => row.classList.contains("sel"));
+    if (event.key === "ArrowDown" || event.key === "ArrowUp") {
+      event.preventDefault();
+      const by = event.key === "ArrowDown" ? 1 : -1;
+      if (rows.length) choose((here + by + rows.length) % rows.length);
+    } else if (event.key === "Enter") {
+      event.preventDefault();
+      if (!list().hidden && rows[Math.max(here, 0)]) rows[Math.max(here, 0)].click();
+    }
+  });
+
+  explorer.acts["focus-search"] = () => explorer.focusSearch();
+  explorer.acts.retype = (value) => { explorer.props("search", { value }); box().focus(); };
+  explorer.acts.find = function (value) {
+    const [layer, code] = value.split("|");
+    explorer.toLayer(layer, [Number(code)]);
+    close(true);
+  };
+  explorer.acts["find-gene"] = function (value) { explorer.toLayer(value); close(true); };
+  wire();
+})();

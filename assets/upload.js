@@ -1,0 +1,170 @@
+// Uploads in chunks that can be resumed, and the jobs that follow from them.
+(function () {
+  "use strict";
+  const explorer = (window.explorer = window.explorer || {});
+  explorer.acts = explorer.acts || {};
+  const PIECE = 4e6; // bytes per request, unless the server wants fewer
+  const hush = () => window.dash_clientside.no_update;
+  const byId = (id) => document.getElementById(id);
+  const size = new Intl.NumberFormat("en-GB", { maximumFractionDigits: 1 });
+  let sending = null; // {file, upload, stop}
+  let jobs = [];
+
+  const show = (wizard) => explorer.props("wizard", { data: wizard });
+
+  async function ask(method, url, body) {
+    const options = { method, headers: {} };
+    if (body instanceof Blob) { options.body = body; options.headers["Content-Type"] = "application/octet-stream"; }
+    else if (body) { options.body = JSON.stringify(body); options.headers["Content-Type"] = "application/json"; }
+    const reply = await fetch(url, options);
+    const found = await reply.json().catch(() => ({ error: "Unreadable", message: `The server answered ${reply.status}.`, hint: [] }));
+    if (!reply.ok) throw found;
+    return found;
+  }
+  const fault = (problem) => (problem && problem.message && problem.error ? problem
+    : { error: "Offline", message: "The server cannot be reached.", hint: ["Try again in a moment."] });
+
+  // -- sending ----------------------------------------------------------------------------------------
+
+  async function begin(file) {
+    show({ step: "sending", name: file.name, size: file.size, sent: 0 });
+    try {
+      const upload = await ask("POST", "/api/uploads", { name: file.name, size: file.size });
+      sending = { file, upload: upload.upload || upload, stop: false };
+      await send();
+    } catch (problem) { refuse(file, problem); }
+  }
+
+  function refuse(file, problem) {
+    sending = null;
+    show({ step: "failed", name: file.name, error: fault(problem) });
+  }
+
+  async function send() {
+    const { file } = sending;
+    while (sending && !sending.stop && sending.upload.received < file.size) {
+      const from = sending.upload.received;
+      const piece = file.slice(from, from + Math.min(PIECE, sending.upload.chunk_bytes || PIECE));
+      try {
+        const found = await ask("PUT", `/api/uploads/${sending.upload.id}?offset=${from}`, piece);
+        if (!sending) return;
+        sending.upload = found.upload || found;
+        progress(sending.upload.received, file.size);
+      } catch (problem) {
+        if (!sending) return;
+        if (problem && problem.error && problem.error !== "WrongOffset") { refuse(file, problem); return; }
+        show({ step: "sending", name: file.name, size: file.size, sent: from, paused: true, problem: fault(problem).message });
+        return;
+      }
+    }
+    if (sending && !sending.stop) await finish();
+  }
+
+  function progress(sent, total) {
+    const bar = byId("upload-bar");
+    const line = byId("upload-line");
+    if (bar) bar.style.width = `${(100 * sent) / total}%`;
+    if (line) line.textContent = `${size.format(sent / 1e6)} of ${size.format(total / 1e6)} MB`;
+  }
+
+  async function finish() {
+    const { file, upload } = sending;
+    show({ step: "checking", name: file.name, size: file.size });
+    try {
+      checked(await ask("POST", `/api/uploads/${upload.id}/finish`));
+      sending = null;
+    } catch (problem) { refuse(file, problem); }
+  }
+
+  function checked(found) {
+    const { upload, preflight } = found;
+    show({ step: "check", name: upload.name, size: upload.size, upload: upload.id, expires: upload.expires, preflight });
+    current = upload.id;
+  }
+  let current = null;
+
+  // -- what the panel's buttons do ----------------------------------------------------------------------
+
+  Object.assign(explorer.acts, {
+    "choose-file": (value) => {
+      const input = document.createElement("input");
+      input.type = "file";
+      input.accept = value;
+      input.onchange = () => input.files[0] && begin(input.files[0]);
+      input.click();
+    },
+    "demo-upload": async () => {
+      show({ step: "checking", name: "Demo section" });
+      try { checked(await ask("POST", "/api/uploads/demo")); } catch (problem) { show({ step: "failed", name: "Demo section", error: fault(problem) }); }
+    },
+    "upload-resume": async () => {
+      if (!sending) return;
+      const found = await ask("GET", `/api/uploads/${sending.upload.id}`).catch(() => null);
+      if (!found) { explorer.toast("The server cannot be reached yet"); return; }
+      sending.upload = found.upload || found;
+      show({ step: "sending", name: sending.file.name, size: sending.file.size, sent: sending.upload.received });
+      await send();
+    },
+    "upload-cancel": () => {
+      if (sending) { ask("DELETE", `/api/uploads/${sending.upload.id}`).catch(() => {}); sending.stop = true; sending = null; }
+      show(null);
+    },
+    "wizard-file": () => { explorer.set({ job: "" }); show(null); },
+    submit: async () => {
+      try {
+        const { job } = await ask("POST", "/api/jobs", { model: "fusemap", verb: "annotate", params: {}, inputs: { upload: current } });
+        jobs = [job, ...jobs.filter((j) => j.id !== job.id)];
+        explorer.set({ job: job.id });
+        explorer.props("jobs", { data: jobs });
+        show({ step: job.state === "done" ? "done" : "run", job, fresh: true });
+      } catch (problem) { show({ step: "failed", error: fault(problem) }); }
+    },
+    "cancel-job": async (value) => {
+      await ask("DELETE", `/api/jobs/${value}`).catch((problem) => explorer.toast(fault(problem).message));
+    },
+    "open-job": (value) => { byId("jobs-card").hidden = true; explorer.set({ panel: "annotate", job: value }); },
+  });
+
+  document.addEventListener("dragover", (event) => { if (event.target.closest("#annotate")) event.preventDefault(); });
+  document.addEventListener("drop", (event) => {
+    if (!event.target.closest("#annotate")) return;
+    event.preventDefault();
+    if (event.dataTransfer.files[0]) begin(event.dataTransfer.files[0]);
+  });
+
+  // -- jobs ---------------------------------------------------------------------------------------------
+
+  async function poll() {
+    try {
+      const found = (await ask("GET", "/api/jobs")).jobs;
+      const linked = explorer.view && explorer.view.job;
+      if (linked && !found.some((j) => j.id === linked)) {
+        const { job } = await ask("GET", `/api/jobs/${linked}`);
+        found.unshift(job);
+      }
+      jobs = found;
+    } catch (problem) {
+      if (problem && problem.error === "UnknownJob") {
+        explorer.toast(problem.message);
+        explorer.set({ job: "" });
+      }
+    }
+    return jobs;
+  }
+
+  // The wizard follows the job of the link; when a run that was watched is done, its result opens.
+  function follow(list, view, wizard) {
+    if (!view || !view.job) return hush();
+    const job = (list || []).find((j) => j.id === view.job);
+    if (!job) { if (view.panel === "annotate") poll().then((found) => { if (found.some((j) => j.id === view.job)) explorer.props("jobs", { data: found }); }); return hush(); }
+    const step = { queued: "run", running: "run", done: "done", failed: "failed", cancelled: "failed" }[job.state];
+    const watched = wizard && wizard.step === "run" && wizard.job && wizard.job.id === job.id;
+    if (watched && step === "done") setTimeout(() => explorer.go(`?section=query-${job.id}&job=${job.id}`), 0);
+    if (wizard && wizard.job && JSON.stringify(wizard.job) === JSON.stringify(job) && wizard.step === step) return hush();
+    return { step, job, name: job.id };
+  }
+
+  window.dash_clientside = window.dash_clientside || {};
+  window.dash_clientside.upload = { follow };
+  window.dash_clientside.jobs = { poll };
+})();

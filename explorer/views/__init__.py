@@ -1,0 +1,1 @@
+"""Views: each lays out one part of the screen and registers its callbacks; none knows another."""

@@ -1,0 +1,67 @@
+"""The link is the state: address to view, and the parts of a view that callbacks listen to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html
+
+from backend.core.errors import AtlasError
+from explorer import ids
+from explorer.state import MONTAGE, as_json, default_layer, from_query, grouped, ordered
+
+if TYPE_CHECKING:
+    from backend.service import Backend
+
+#: Stores that hold a part of the view each, so that a callback hears only what it draws.
+PARTS = (ids.PLACE, ids.SCENE, ids.ROW, ids.FOCUS)
+
+
+def layout(backend: Backend) -> html.Div:
+    """Return the stores, which are not seen."""
+    info = backend.atlas_info()
+    atlas = {
+        "version": info["version"],
+        "world": info["world_um"],
+        "name": info["name"],
+        "simulated": info["simulated"],
+        "sections": [
+            {"id": s["id"], "bounds": s["bounds"], "title": s["title"], "cells": s["n_cells"]}
+            for s in ordered(backend.sections())
+        ],
+    }
+    names = (ids.VIEW, *PARTS, ids.SCREEN, ids.PLANE, ids.HOVER, ids.JOBS, ids.WIZARD, ids.LASSO)
+    return html.Div(
+        [
+            dcc.Location(id=ids.URL, refresh=False),
+            dcc.Store(id=ids.ATLAS, data=atlas),
+            *[dcc.Store(id=name) for name in names],
+        ]
+    )
+
+
+def register(app: Dash, backend: Backend) -> None:
+    """Read the address into the view, and split the view for those who listen."""
+
+    @app.callback(Output(ids.VIEW, "data"), Input(ids.URL, "search"))
+    def read_link(search: str | None) -> dict[str, Any]:
+        view = from_query(search or "")
+        return {**as_json(view), **_resolved(backend, view.section, view.layer)}
+
+    app.clientside_callback(
+        ClientsideFunction("state", "split"),
+        *[Output(part, "data") for part in PARTS],
+        Input(ids.VIEW, "data"),
+        State(ids.ATLAS, "data"),
+    )
+
+
+def _resolved(backend: Backend, section: str, layer: str) -> dict[str, Any]:
+    """Return section and layer that exist; a stranger's section falls back to all sections."""
+    try:
+        groups = grouped(backend.layers(section))
+    except AtlasError as error:
+        groups = grouped(backend.layers(MONTAGE))
+        notice = f"{error.message} Showing all sections."
+        return {"section": MONTAGE, "layer": default_layer(groups), "only": [], "notice": notice}
+    return {"section": section, "layer": layer or default_layer(groups)}

@@ -1,0 +1,296 @@
+"""Where I am: the path bar above the map, the strip of sections and the distribution below it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from dash import Dash, Input, Output, html
+
+from backend.core.errors import AtlasError
+from backend.core.geometry import Bounds
+from backend.core.layers import LayerInfo, LayerKey
+from explorer import figures, ids, words
+from explorer.components import Child, icon_button, skeleton
+from explorer.icons import icon
+from explorer.state import MONTAGE, default_layer, grouped, ordered
+
+if TYPE_CHECKING:
+    from backend.service import Backend
+
+#: Rows of the distribution that fit into the dock.
+ROWS = 7
+#: Width and height of a thumbnail, pixels.
+THUMB = (68, 84)
+
+
+def layout(backend: Backend) -> tuple[html.Div, html.Footer]:
+    """Return the path bar and the dock."""
+    can_query = backend.atlas_info()["can_annotate"]
+    return _head(can_query), _dock()
+
+
+def _head(can_query: bool) -> html.Div:
+    return html.Div(
+        [
+            html.Nav(id=ids.PATH, className="row path", **{"aria-label": "Path"}),
+            html.Span(
+                [
+                    icon_button("left", "Previous section (,)", "step", "-1", "sm"),
+                    icon_button("chev", "Next section (.)", "step", "1", "sm"),
+                ],
+                className="row hide-s tight",
+            ),
+            html.Span(id=ids.FACTS, className="t3 s num cut hide-s"),
+            html.Span(className="grow"),
+            download_menu(can_query),
+        ],
+        className="head",
+    )
+
+
+def download_menu(can_query: bool) -> html.Details:
+    """Return the menu of files to take away; the scripts fill in the addresses."""
+    items = [
+        _menu_item("table", "Table of cells", "CSV, position and the layer shown", "csv"),
+        _menu_item("img", "Figure", "PNG with legend and scale bar", "figure"),
+    ]
+    if can_query:
+        items += [
+            _menu_item("layers", "Annotated section", "h5ad with labels in obs", "h5ad", "onlyq"),
+            _menu_item(
+                "table", "Annotation table", "CSV, MapMyCells columns", "mapmycells", "onlyq"
+            ),
+        ]
+    copies = [
+        _menu_item("copy", "Copy as Python", "", "python"),
+        _menu_item("copy", "Copy as command", "", "command"),
+    ]
+    summary = html.Summary(
+        [icon("down"), html.Span("Download", className="tx")],
+        className="btn sm ghost",
+        title="Download what is on the map",
+    )
+    body = html.Div([*items, html.Hr(), *copies], className="menu", role="menu")
+    return html.Details([summary, body], className="drop")
+
+
+def _menu_item(glyph: str, word: str, hint: str, value: str, kind: str = "") -> html.Button:
+    text = html.Span([word, html.Small(hint)] if hint else word)
+    return html.Button(
+        [icon(glyph), text],
+        type="button",
+        role="menuitem",
+        className=f"mi {kind}".strip(),
+        **{"data-act": "take", "data-value": value},
+    )
+
+
+def _dock() -> html.Footer:
+    strip = html.Section(
+        [
+            html.H3("Sections", id=ids.STRIP_TITLE),
+            html.Div(skeleton(1, 100), id=ids.STRIP, className="strip", tabIndex="-1"),
+        ],
+        **{"aria-label": "Sections"},
+    )
+    distribution = html.Section(
+        skeleton(6, 10), id=ids.DISTRIBUTION, **{"aria-label": "Distribution"}
+    )
+    return html.Footer([strip, distribution], className="dock", id="dock")
+
+
+def register(app: Dash, backend: Backend) -> None:
+    """Redraw the path with the section, the strip with the layer, the shares with the screen."""
+
+    @app.callback(
+        Output(ids.PATH, "children"),
+        Output(ids.FACTS, "children"),
+        Input(ids.PLACE, "data"),
+        prevent_initial_call=True,
+    )
+    def path(place: Mapping[str, Any]) -> tuple[list[Child], str]:
+        section = place["section"]
+        if section == MONTAGE:
+            return crumbs([("All sections", "")]), montage_facts(backend.atlas_info())
+        entry = backend.section_entry(section)
+        return crumbs(path_of(entry)), words.facts(entry)
+
+    @app.callback(
+        Output(ids.STRIP, "children"),
+        Output(ids.STRIP_TITLE, "children"),
+        Input(ids.ROW, "data"),
+        prevent_initial_call=True,
+    )
+    def strip(row: Mapping[str, Any]) -> tuple[list[Child], list[Child]]:
+        sections: list[Mapping[str, Any]] = list(ordered(backend.sections()))
+        if row["query"]:
+            sections.insert(0, backend.section_entry(row["query"]))
+        drawn = {s["id"]: strip_layer(backend, s["id"], row["layer"]) for s in sections}
+        version = backend.atlas_info()["version"]
+        return strip_of(sections, drawn, row["theme"], version), strip_title(sections)
+
+    @app.callback(
+        Output(ids.DISTRIBUTION, "children"),
+        Output(ids.SUMMARY, "children"),
+        Input(ids.SCREEN, "data"),
+        Input(ids.SCENE, "data"),
+        prevent_initial_call=True,
+    )
+    def distribution(screen: Mapping[str, Any] | None, scene: Mapping[str, Any]) -> tuple[Any, Any]:
+        section, key = scene["section"], LayerKey.parse(scene["layer"])
+        inside = screen and screen["section"] == section and screen["bounds"]
+        view = Bounds(*inside) if inside else None
+        try:
+            return distribution_of(backend, section, key, view)
+        except AtlasError:
+            return [html.H3("Distribution"), html.Div("Nothing on screen.", className="s t3")], ""
+
+
+def path_of(entry: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the steps from all sections to this one: (word, section to open)."""
+    middle = "Your sections" if entry["kind"] == "query" else entry["dataset"]
+    return [("All sections", MONTAGE), (middle, ""), (entry["title"], "")]
+
+
+def crumbs(steps: Sequence[tuple[str, str]]) -> list[Child]:
+    """Return the path; the last step is where one is."""
+    children: list[Child] = []
+    for place, (word, target) in enumerate(steps):
+        if place:
+            children.append(icon("chev", "crumb"))
+        if place == len(steps) - 1:
+            children.append(html.B(word, className="b cut", **{"aria-current": "page"}))
+        elif target:
+            act = {"data-act": "open", "data-value": target}
+            children.append(html.Button(word, type="button", className="t2 crumblink", **act))
+        elif word:
+            children.append(html.Span(word, className="t2 cut hide-s"))
+    return children
+
+
+def montage_facts(info: Mapping[str, Any]) -> str:
+    """Return the facts of the whole atlas."""
+    technologies = ", ".join(t for t in info["technologies"] if t)
+    parts = [words.plural(info["n_sections"], "section"), words.plural(info["n_cells"], "cell")]
+    return ", ".join([*parts, technologies] if technologies else parts)
+
+
+def strip_layer(backend: Backend, section: str, layer: str) -> str:
+    """Return the layer of a thumbnail: the one on screen where the section has it."""
+    key = LayerKey.parse(layer)
+    if key.kind in ("measured", "imputed"):
+        return layer
+    layers = backend.layers(section)
+    if any(info.key == key for info in layers):
+        return layer
+    return default_layer(grouped(layers))
+
+
+def strip_title(sections: Sequence[Mapping[str, Any]]) -> list[Child]:
+    """Return the heading of the strip with what the numbers below the pictures are."""
+    axes = {s["axis"] for s in sections if s["position"] is not None}
+    unit = f", mm {'from ' + next(iter(axes)) if len(axes) == 1 and '' not in axes else ''}"
+    title = "Your section and the atlas" if sections[0]["kind"] == "query" else "Sections"
+    return [
+        html.Span(title, className="h"),
+        html.Span(f"{len(sections)}{unit.rstrip() if axes else ''}"),
+    ]
+
+
+def strip_of(
+    sections: Sequence[Mapping[str, Any]], drawn: Mapping[str, str], theme: str, version: int
+) -> list[Child]:
+    """Return thumbnails by position, data sets apart; pictures load when they come into sight."""
+    children: list[Child] = []
+    before = None
+    for entry in sections:
+        if before is not None and entry["dataset"] != before:
+            children.append(html.Span(className="rule", title=entry["dataset"]))
+        before = entry["dataset"]
+        children.append(_thumbnail(entry, drawn[entry["id"]], theme, version))
+    return children
+
+
+def _thumbnail(entry: Mapping[str, Any], layer: str, theme: str, version: int) -> html.Button:
+    left, top, right, bottom = entry["extent"]
+    side, (x0, y0) = entry["side"], entry["origin"]
+    scale = min(THUMB[0] / max(right - left, 1e-9), THUMB[1] / max(bottom - top, 1e-9))
+    address = f"/tiles/{quote(entry['id'])}/{quote(layer, safe=':')}/0/0/0.png"
+    picture = html.Img(
+        src=f"{address}?palette=ink-{theme}&v={version}",
+        alt="",
+        loading="lazy",
+        style={
+            "width": f"{side * scale:.1f}px",
+            "left": f"{(x0 - left) * scale:.1f}px",
+            "top": f"{(y0 - top) * scale:.1f}px",
+        },
+    )
+    box = {"width": f"{(right - left) * scale:.1f}px", "height": f"{(bottom - top) * scale:.1f}px"}
+    position = entry["position"]
+    word = "yours" if entry["kind"] == "query" else entry["title"]
+    word = words.signed(position) if position is not None and entry["kind"] != "query" else word
+    return html.Button(
+        [
+            html.Span(html.Span(picture, className="crop", style=box), className="pic"),
+            html.Span(word, className="cap2 cut"),
+        ],
+        type="button",
+        className="th",
+        title=f"{entry['dataset']}, {entry['title']}",
+        **{
+            "data-act": "open",
+            "data-value": entry["id"],
+            "aria-label": f"Open {entry['title']}",
+        },
+    )
+
+
+def distribution_of(
+    backend: Backend, section: str, key: LayerKey, view: Bounds | None
+) -> tuple[list[Child], str]:
+    """Return the dock's distribution, and the same in a sentence for a screen reader."""
+    layers = backend.layers(section)
+    groups = grouped(layers)
+    if key.kind == "label":
+        is_place = key in [i.key for i in groups.places]
+        shown = next((i for i in layers if i.key == key), None)
+        info = groups.types[0] if is_place and groups.types else shown
+        return _shares(backend, section, info, view) if info else ([], "")
+    by = (groups.places or groups.types or (None,))[0]
+    if by is None or key.kind == "density":
+        first = (groups.types or groups.places or (None,))[0]
+        return _shares(backend, section, first, view) if first else ([], "")
+    return _means(backend, section, key, by)
+
+
+def _heading(title: str, aside: str) -> html.H3:
+    return html.H3([html.Span(title, className="h"), html.Span(aside)])
+
+
+def _shares(
+    backend: Backend, section: str, info: LayerInfo, view: Bounds | None
+) -> tuple[list[Child], str]:
+    counts = backend.counts(section, info.key, view)
+    rows = [
+        {"name": c.name, "colour": c.colour, "count": counts.get(code, 0)}
+        for code, c in enumerate(info.categories)
+    ]
+    rows.sort(key=lambda r: -r["count"])
+    body = html.Div(figures.shares(rows, ROWS), className="dist")
+    total = sum(r["count"] for r in rows)
+    names = ", ".join(
+        f"{r['name']} {words.percent(r['count'], total)}" for r in rows[:5] if r["count"]
+    )
+    spoken = f"{words.plural(total, 'cell')} on screen. {info.title}: {names}."
+    return [_heading(info.title, "on screen"), body], spoken
+
+
+def _means(backend: Backend, section: str, key: LayerKey, by: LayerInfo) -> tuple[list[Child], str]:
+    rows = backend.means(section, key, by.key)
+    body = html.Div(figures.mean_rows(rows, ROWS), className="dist")
+    title = f"{words.KIND_TAGS[key.kind][0]} mean"
+    names = ", ".join(f"{r['name']} {words.number(r['mean'])}" for r in rows[:5])
+    return [_heading(title, f"by {by.title.lower()}"), body], f"{title}: {names}."

@@ -1,0 +1,368 @@
+"""Right panel, "What you see": subject, range or legend, trust, parts, and the lassoed cells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from dash import ClientsideFunction, Dash, Input, Output, html
+
+from backend.core.errors import AtlasError
+from backend.core.geometry import Bounds
+from backend.core.layers import LayerInfo, LayerKey
+from explorer import figures, ids, words
+from explorer.components import (
+    Child,
+    button,
+    icon_button,
+    kbd,
+    key_values,
+    plain_row,
+    section,
+    segments,
+    skeleton,
+    swatch,
+    tag,
+)
+from explorer.legend import groups_of, legend, split_missing
+from explorer.state import MONTAGE, PALETTES, QUERY, grouped
+
+if TYPE_CHECKING:
+    from backend.service import Backend
+
+#: Classes listed in the parts of a layer.
+LISTED = 8
+
+
+def layout(backend: Backend) -> html.Div:
+    """Return the panel with a place for each block."""
+    tools = html.Span(
+        [
+            icon_button("down", "Download the table of what you see", "take", "csv", "sm"),
+            icon_button("code", "Copy as Python", "take", "python", "sm"),
+        ],
+        className="row tight",
+    )
+    title = html.Div(["What you see", tools], className="ptitle")
+    blocks = (ids.SUBJECT, ids.RANGE, ids.LEGEND, ids.TRUST, ids.PARTS, ids.SELECTION)
+    scroll = html.Div(
+        [html.Div(skeleton(5) if b == ids.LEGEND else None, id=b) for b in blocks],
+        className="scroll",
+    )
+    return html.Div([title, scroll], id=ids.SEE, className="panel")
+
+
+def register(app: Dash, backend: Backend) -> None:
+    """Redraw a block when what it shows has changed."""
+
+    @app.callback(
+        Output(ids.SUBJECT, "children"),
+        Output(ids.RANGE, "children"),
+        Output(ids.TRUST, "children"),
+        Input(ids.SCENE, "data"),
+        prevent_initial_call=True,
+    )
+    def subject(scene: Mapping[str, Any]) -> tuple[Any, Any, Any]:
+        name, key = scene["section"], LayerKey.parse(scene["layer"])
+        try:
+            info = backend.layer(name, key)
+        except AtlasError:
+            return _subject_without(key), None, None
+        return (
+            subject_block(info, name, backend.counts(name, key) if _is_label(info) else {}),
+            range_block(backend, name, info),
+            trust_block(info),
+        )
+
+    @app.callback(
+        Output(ids.LEGEND, "children"),
+        Input(ids.SCREEN, "data"),
+        Input(ids.SCENE, "data"),
+        prevent_initial_call=True,
+    )
+    def classes(screen: Mapping[str, Any] | None, scene: Mapping[str, Any]) -> Any:
+        name, key = scene["section"], LayerKey.parse(scene["layer"])
+        if key.kind != "label":
+            return None
+        inside = screen and screen["section"] == name and screen["bounds"]
+        view = Bounds(*inside) if inside else None
+        try:
+            info = backend.layer(name, key)
+            counts = backend.counts(name, key, view)
+        except AtlasError:
+            return None
+        if name.startswith(QUERY):
+            return yours_and_atlas(info, counts, _atlas_counts(backend, name, info))
+        return legend_block(info, counts, scene["sort"])
+
+    @app.callback(
+        Output(ids.PARTS, "children"),
+        Input(ids.FOCUS, "data"),
+        Input(ids.SCENE, "data"),
+        prevent_initial_call=True,
+    )
+    def parts(focus: Mapping[str, Any], scene: Mapping[str, Any]) -> Any:
+        codes = focus["codes"] if focus and focus["layer"] == scene["layer"] else []
+        try:
+            return parts_block(backend, scene["section"], LayerKey.parse(scene["layer"]), codes)
+        except AtlasError:
+            return None
+
+    @app.callback(Output(ids.SELECTION, "children"), Input(ids.LASSO, "data"))
+    def lassoed(lasso: Mapping[str, Any] | None) -> Any:
+        if not lasso:
+            return no_selection()
+        try:
+            return selection_block(backend.select(lasso["section"], lasso["polygon"]))
+        except AtlasError as error:
+            return section("Selection", html.Div(str(error), className="s t2"))
+
+    for field in (ids.RANGE_LO, ids.RANGE_HI):
+        app.clientside_callback(
+            ClientsideFunction("ranges", "typed"),
+            Output(field, "title"),
+            Input(field, "value"),
+            Input(field, "id"),
+            prevent_initial_call=True,
+        )
+    app.clientside_callback(
+        ClientsideFunction("ranges", "drawn"),
+        Output(ids.RANGE, "title"),
+        Input(ids.RANGE, "children"),
+        Input(ids.PLANE, "data"),
+        prevent_initial_call=True,
+    )
+    app.clientside_callback(
+        ClientsideFunction("state", "mark"),
+        Output(ids.LEGEND, "title"),
+        Input(ids.LEGEND, "children"),
+        Input(ids.TREE, "children"),
+        Input(ids.STRIP, "children"),
+        Input(ids.OPTIONS, "children"),
+        Input(ids.VIEW, "data"),
+        prevent_initial_call=True,
+    )
+
+
+def _is_label(info: LayerInfo) -> bool:
+    return info.key.kind == "label"
+
+
+def _subject(title: Child, tag_: html.Span, line: str) -> html.Div:
+    head = html.Div([html.H2(title, className="subject cut"), tag_], className="row between")
+    return html.Div([head, html.Div(line, className="t3 s")], className="sec subjectbox")
+
+
+def _subject_without(key: LayerKey) -> html.Div:
+    return _subject(key.name, tag(*words.KIND_TAGS[key.kind]), "Not in this section")
+
+
+def subject_block(info: LayerInfo, name: str, counts: Mapping[int, int]) -> html.Div:
+    """Return title, kind and one line on what the layer is and where it comes from."""
+    tag_ = tag(*words.kind_tag(info.key.kind, name.startswith(QUERY)))
+    if not _is_label(info):
+        gene = info.key.kind in ("measured", "imputed")
+        line = ", ".join(p for p in (info.unit, _source(info)) if p)
+        return _subject(html.I(info.title) if gene else info.title, tag_, line)
+    here, missing = split_missing(counts)
+    classes = sum(1 for n in here.values() if n)
+    noun = "region" if info.key.name == "region" else "class"
+    parts = [words.plural(classes, noun), words.plural(sum(here.values()) + missing, "cell")]
+    return _subject(
+        info.title, tag_, ", ".join([*parts, _source(info)] if _source(info) else parts)
+    )
+
+
+def _source(info: LayerInfo) -> str:
+    text = info.provenance.strip()
+    return text if len(text) <= 60 and not text.startswith(("{", "Provenance")) else ""
+
+
+def legend_block(info: LayerInfo, counts: Mapping[int, int], sort: str) -> html.Div:
+    """Return the legend: a click isolates, Shift adds; counts are those on screen."""
+    here, missing = split_missing(counts)
+    other = "name" if sort == "count" else "count"
+    head = html.Div(
+        [
+            html.Span("Click isolates, Shift adds"),
+            html.Button(
+                f"By {sort}",
+                type="button",
+                className="t3 textlink",
+                title=f"Sort by {other}",
+                **{"data-act": "sort", "data-value": other},
+            ),
+        ],
+        className="row between s t2 leghead",
+    )
+    rows = legend(groups_of(info.categories, here, sort), missing)
+    return html.Div([head, html.Div(rows, className="legend")], className="sec flush")
+
+
+def trust_block(info: LayerInfo) -> Any:
+    """Return the trust badge of what a model made; what was observed has none."""
+    if info.key.kind in ("label", "density", "measured") and info.trust is None:
+        return None
+    return section("Trust", figures.trust_badge(info.trust, info.key.kind))
+
+
+def range_block(backend: Backend, name: str, info: LayerInfo) -> Any:
+    """Return histogram, handles and palettes of a numeric layer; the threshold of a query."""
+    if _is_label(info):
+        return threshold_block(backend, name, info) if name.startswith(QUERY) else None
+    shown = backend.histogram(name, info.key)
+    edges, counts = [float(e) for e in shown.edges], [int(n) for n in shown.counts]
+    total = sum(counts) + int(shown.n_zero) + int(shown.n_missing)
+    aside = html.Span(
+        [
+            button("1\u201399 %", "range-reset", kind="sm ghost thin", title="Back to the default"),
+            icon_button("lock", "Lock the range across sections", "lock", kind="sm thin"),
+        ],
+        className="row tight",
+    )
+    rows = [
+        plain_row("Zero", "var(--zero)", int(shown.n_zero), total),
+        plain_row("Missing", None, int(shown.n_missing), total) if shown.n_missing else None,
+    ]
+    palettes = segments("Palette", [(p, p.capitalize()) for p in PALETTES], "", "palette")
+    return section(
+        "Range",
+        figures.histogram(edges, counts, ("lo", "hi"), f"Colour range, {info.unit}"),
+        figures.range_fields(ids.RANGE_LO, ids.RANGE_HI),
+        html.Div(rows, className="plainrows"),
+        palettes,
+        aside=aside,
+    )
+
+
+def threshold_block(backend: Backend, name: str, info: LayerInfo) -> Any:
+    """Return the confidence histogram of an annotated upload with its threshold."""
+    key = LayerKey("confidence", info.key.name)
+    if all(i.key != key for i in backend.layers(name)):
+        return None
+    shown = backend.histogram(name, key)
+    edges, counts = [float(e) for e in shown.edges], [int(n) for n in shown.counts]
+    return section(
+        "Confidence at least",
+        figures.histogram(edges, counts, ("least",), "Confidence at least"),
+        html.P(id="threshold-words", className="s t2"),
+        aside=html.B(id="threshold", className="num"),
+    )
+
+
+def _atlas_counts(backend: Backend, name: str, info: LayerInfo) -> tuple[str, dict[str, int]]:
+    """Return what a query is compared with: a name, and cells per class name."""
+    parent = backend.section_entry(name)["parent"]
+    known = {s["id"] for s in backend.sections()}
+    target = parent if parent in known else MONTAGE
+    for layer in backend.layers(target):
+        if layer.key == info.key:
+            counts = backend.counts(target, layer.key)
+            return target, {c.name: counts.get(k, 0) for k, c in enumerate(layer.categories)}
+    return target, {}
+
+
+def yours_and_atlas(
+    info: LayerInfo, counts: Mapping[int, int], atlas: tuple[str, Mapping[str, int]]
+) -> html.Div:
+    """Return the table of classes: cells, share in the upload, share in the atlas section."""
+    here, missing = split_missing(counts)
+    total, reference = sum(here.values()) + missing, sum(atlas[1].values())
+    ranked = sorted(enumerate(info.categories), key=lambda kc: -here.get(kc[0], 0))
+    head = html.Div(
+        [
+            html.Span(),
+            html.Span("Class"),
+            *[html.Span(w, className="r") for w in ("cells", "yours", "atlas")],
+        ],
+        className="xs t3 qgrid qhead",
+    )
+    rows = [
+        _yours_row(
+            c.name, c.colour, str(k), here.get(k, 0), total, _share(atlas[1], c.name, reference)
+        )
+        for k, c in ranked
+        if here.get(k, 0) or atlas[1].get(c.name, 0)
+    ]
+    rows.append(_yours_row("Unassigned", None, "-1", missing, total, "none"))
+    return html.Div([head, *rows], className="sec flush")
+
+
+def _share(counts: Mapping[str, int], name: str, total: int) -> str:
+    return words.percent(counts.get(name, 0), total) if total else "none"
+
+
+def _yours_row(
+    name: str, colour: str | None, code: str, n: int, total: int, atlas: str
+) -> html.Button:
+    share = words.percent(n, total)
+    return html.Button(
+        [
+            swatch(colour),
+            html.Span(name, className="cut"),
+            html.Span(words.count(n), className="n num"),
+            html.Span(share, className="n num"),
+            html.Span(atlas, className="n num t3"),
+        ],
+        type="button",
+        className="lg qgrid",
+        **{
+            "aria-label": f"{name}, {words.plural(n, 'cell')}, {share} of yours, atlas {atlas}",
+            "aria-pressed": "false",
+            "data-act": "isolate",
+            "data-value": code,
+        },
+    )
+
+
+def parts_block(backend: Backend, name: str, key: LayerKey, codes: Sequence[int]) -> Any:
+    """Return what the isolated or commonest class is made of, or means per class of a number."""
+    groups = grouped(backend.layers(name))
+    if key.kind == "density":
+        return None
+    if key.kind != "label":
+        by = groups.types or groups.places
+        return _means_block(backend, name, key, by[0]) if by else None
+    is_place = any(i.key == key for i in groups.places)
+    others = groups.types if is_place else groups.places
+    info = next((i for i in (*groups.places, *groups.types) if i.key == key), None)
+    if info is None or not others:
+        return None
+    chosen = [c for c in codes if 0 <= c < len(info.categories)]
+    if not chosen:
+        counts, _ = split_missing(backend.counts(name, key))
+        chosen = [max(counts, key=lambda c: counts[c])] if counts else []
+    if not chosen:
+        return None
+    rows = backend.composition(name, others[0].key, (key, chosen[0]))
+    total = sum(r["count"] for r in rows)
+    title = f"{others[0].title} in {info.categories[chosen[0]].name}"
+    if not total:
+        return section(title, html.Div("No cells carry both labels.", className="s t3"))
+    return section(title, *figures.stack(rows, total))
+
+
+def _means_block(backend: Backend, name: str, key: LayerKey, by: LayerInfo) -> html.Div:
+    rows = backend.means(name, key, by.key)
+    body = html.Div(figures.mean_rows(rows, LISTED), className="dist wide")
+    return section(f"Mean by {by.title.lower()}", body)
+
+
+def no_selection() -> html.Div:
+    """Return what the selection says before anything is drawn."""
+    text = ["None. Draw a lasso ", kbd("L"), " on an open section to count the cells inside."]
+    return section("Selection", html.Div(text, className="s t2"))
+
+
+def selection_block(found: Mapping[str, Any]) -> html.Div:
+    """Return count and composition of the lassoed cells."""
+    n = found["n_cells"]
+    clear = html.Button("Clear", type="button", className="t3 xs", **{"data-act": "lasso-clear"})
+    body: list[Child] = [key_values([("Cells inside", words.count(n))])]
+    for name, rows in found["labels"].items():
+        total = sum(r["count"] for r in rows)
+        lines = [(r["name"], words.percent(r["count"], total)) for r in rows[:4]]
+        if lines:
+            body.append(html.Div(name.capitalize(), className="xs t3 gap"))
+            body.append(key_values(lines))
+    return section("Selection", *body, aside=clear)

@@ -1,0 +1,95 @@
+"""Numbers and kinds in words, as the whole screen writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+#: What kind of layer it is, and how its tag is drawn.
+KIND_TAGS = {
+    "label": ("Label", "mea"),
+    "measured": ("Measured", "mea"),
+    "imputed": ("Imputed", "imp"),
+    "annotated": ("Annotated", "imp"),
+    "confidence": ("Confidence", "imp"),
+    "score": ("Model", ""),
+    "weight": ("Model", ""),
+    "factor": ("Model", ""),
+    "density": ("Measured", "mea"),
+}
+
+
+def count(n: int) -> str:
+    """Return a whole number with thousands separated."""
+    return f"{n:,}"
+
+
+def plural(n: int, noun: str) -> str:
+    """Return a count with its noun, such as "1 section" or "12 classes"."""
+    ending = "" if n == 1 else "es" if noun.endswith("s") else "s"
+    return f"{count(n)} {noun}{ending}"
+
+
+def percent(part: float, whole: float) -> str:
+    """Return a share in per cent: one digit below ten, none above."""
+    if whole <= 0:
+        return "0 %"
+    share = 100 * part / whole
+    return f"{share:.1f} %" if share < 9.95 else f"{share:.0f} %"
+
+
+def signed(value: float, digits: int = 2) -> str:
+    """Return a number with its sign, the minus a true one."""
+    return f"{value:+.{digits}f}".replace("-", "\u2212")
+
+
+def number(value: float) -> str:
+    """Return a value of a layer with three digits, plain."""
+    if value == 0:
+        return "0"
+    text = f"{value:.3g}" if abs(value) < 1000 else count(round(value))
+    if "e" in text:
+        text = f"{value:.4f}" if abs(value) < 1 else f"{value:.0f}"
+    return text.replace("-", "\u2212")
+
+
+def size(bytes_: float) -> str:
+    """Return a file size."""
+    for unit in ("bytes", "kB", "MB"):
+        if bytes_ < 1000:
+            return f"{bytes_:.0f} {unit}" if unit == "bytes" else f"{bytes_:.1f} {unit}"
+        bytes_ /= 1000
+    return f"{bytes_:.1f} GB"
+
+
+def seconds(value: float) -> str:
+    """Return a duration for a person who waits."""
+    if value < 90:
+        return f"{max(1, round(value))} s"
+    minutes = round(value / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes / 60:.1f} h"
+
+
+def extent(entry: Mapping[str, Any]) -> str:
+    """Return width and height of a section in millimetres, or in its own unit."""
+    left, top, right, bottom = entry["extent"]
+    if entry["xy_unit"] != "um":
+        return f"{right - left:,.0f} \u00d7 {bottom - top:,.0f} {entry['xy_unit']}"
+    return f"{(right - left) / 1000:.1f} \u00d7 {(bottom - top) / 1000:.1f} mm"
+
+
+def facts(entry: Mapping[str, Any]) -> str:
+    """Return what is known of a section in one line."""
+    parts = [plural(entry["n_cells"], "cell"), extent(entry)]
+    if entry["technology"]:
+        parts.append(entry["technology"])
+    if entry["position"] is not None:
+        parts.append(f"{entry['axis'] or 'position'} {signed(entry['position'])} mm")
+    if entry["n_genes"] and "counts" not in entry["unit"]:
+        parts.append(f"not counts: {entry['unit']}")
+    return ", ".join(parts)
+
+
+def kind_tag(kind: str, is_query: bool) -> tuple[str, str]:
+    """Return word and class of a layer's tag; the label of a query is annotated, not published."""
+    return KIND_TAGS["annotated" if kind == "label" and is_query else kind]
