@@ -10,9 +10,8 @@ import numpy as np
 from backend.core.settings import Limits
 from backend.intake.fields import Matrix, Unreadable, check_sparse, matrix_at, value_blocks
 from backend.intake.findings import Finding
+from backend.intake.mapping import COUNTS
 
-#: Fields where raw counts are looked for, in this order.
-FIELDS = ("layers/counts", "X", "layers/raw_counts", "layers/raw", "raw/X")
 #: Values looked at; of more, blocks spread evenly over the matrix.
 SCANNED = 60_000_000
 _RAW = "Raw counts: whole numbers from zero up."
@@ -54,7 +53,7 @@ def matrices(file: h5py.File, limits: Limits) -> tuple[list[Matrix], list[Findin
     """Return the matrices that may hold counts, by their headers, and what is wrong with others."""
     found: list[Matrix] = []
     faults: list[Finding] = []
-    for field in FIELDS:
+    for field in COUNTS:
         try:
             matrix = matrix_at(file, field)
         except Unreadable as error:

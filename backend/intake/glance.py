@@ -9,8 +9,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.intake.counts import FIELDS
 from backend.intake.fields import Matrix, index_of, length_of, matrix_at
+from backend.intake.mapping import COUNTS
 from backend.intake.places import find_coordinates
 
 #: Positions in a glance, and bins of its histogram.
@@ -26,7 +26,7 @@ def glance(path: Path) -> dict[str, Any]:
     with h5py.File(path, "r") as file:
         n_cells = length_of(index_of(file["obs"]))
         found = find_coordinates(file, n_cells)
-        matrix = next((m for f in FIELDS if (m := matrix_at(file, f)) is not None), None)
+        matrix = next((m for f in COUNTS if (m := matrix_at(file, f)) is not None), None)
         genes = _genes_per_cell(matrix, n_cells) if matrix else np.zeros(0, dtype=np.int64)
     xy = found[0][:: -(-n_cells // MOST), :2] if found and n_cells else np.zeros((0, 2))
     xy = xy[np.isfinite(xy).all(axis=1)]

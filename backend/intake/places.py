@@ -11,33 +11,15 @@ from scipy.spatial import cKDTree
 
 from backend.intake.fields import numbers
 from backend.intake.findings import Finding
+from backend.intake.mapping import OBS_PAIRS, OBSM
 
-#: Fields tried in this order.
-OBSM = (
-    "spatial",
-    "X_spatial",
-    "spatial_um",
-    "spatial3d",
-    "X_spatial3d",
-    "spatial_coords",
-    "xy",
-    "X_xy",
-    "coordinates",
-    "centroids",
-)
-OBS = (
-    ("x", "y"),
-    ("X", "Y"),
-    ("x_centroid", "y_centroid"),
-    ("center_x", "center_y"),
-    ("spatial_x", "spatial_y"),
-    ("x_um", "y_um"),
-    ("x_slide_mm", "y_slide_mm"),
-    ("CenterX_global_px", "CenterY_global_px"),
-    ("pxl_col_in_fullres", "pxl_row_in_fullres"),
-    ("imagecol", "imagerow"),
-    ("array_col", "array_row"),
-)
+#: Fields tried beyond those that are read without being told.
+MORE_OBSM = ("X_spatial3d", "spatial_coords", "xy", "X_xy", "coordinates", "centroids")
+MORE_PAIRS = (
+    ("spatial_x", "spatial_y"), ("x_slide_mm", "y_slide_mm"),
+    ("CenterX_global_px", "CenterY_global_px"), ("pxl_col_in_fullres", "pxl_row_in_fullres"),
+    ("imagecol", "imagerow"), ("array_col", "array_row"),
+)  # fmt: skip
 #: Cells looked at for the spacing.
 NEIGHBOURHOOD = 50_000
 #: Pitches of spot arrays, micrometres.
@@ -58,13 +40,15 @@ def find_coordinates(file: h5py.File, n_cells: int) -> tuple[NDArray[np.float64]
     """Return coordinates (n, 2 or 3) and the field they came from, or None."""
     obsm = file.get("obsm")
     if isinstance(obsm, h5py.Group):
-        names = [n for n in OBSM if n in obsm] + sorted(n for n in obsm if "spatial" in n.lower())
+        names = [n for n in (*OBSM, *MORE_OBSM) if n in obsm] + sorted(
+            n for n in obsm if "spatial" in n.lower()
+        )
         for name in names:
             xy = _obsm(obsm[name], n_cells)
             if xy is not None:
                 return xy, f"obsm/{name}"
     obs = file.get("obs")
-    for pair in OBS if isinstance(obs, h5py.Group) else ():
+    for pair in (*OBS_PAIRS, *MORE_PAIRS) if isinstance(obs, h5py.Group) else ():
         columns = [numbers(obs[name]) for name in pair if name in obs]
         if len(columns) == 2 and all(c is not None and len(c) == n_cells for c in columns):
             return np.stack(columns, axis=1), f"obs/{pair[0]}, obs/{pair[1]}"  # type: ignore[arg-type]  # None was just excluded

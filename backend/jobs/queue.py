@@ -243,6 +243,9 @@ class JobQueue:
             self._end(job, JobState.CANCELLED, error=error.as_json())
         except AtlasError as error:
             self._end(job, JobState.FAILED, error=error.as_json())
+        except (KeyboardInterrupt, SystemExit):
+            self.table.give_back(job.id, "The worker was stopped; waiting to start again")
+            raise
         except Exception as error:
             self._end(job, JobState.FAILED, error=internal(error), traceback=traceback.format_exc())
         else:

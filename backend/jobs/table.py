@@ -203,6 +203,15 @@ class JobTable:
         )
         return bool(self._write(sql, message, job_id, before))
 
+    def give_back(self, job_id: str, message: str) -> None:
+        """Put a running job back into the queue, as if it had not been tried."""
+        self._write(
+            "update job set state = 'queued', fraction = 0, seconds_left = null, message = ?,"
+            " attempts = attempts - 1 where id = ? and state = 'running' and cancel = 0",
+            message,
+            job_id,
+        )
+
     def forget(self, finished_before: float) -> list[str]:
         """Delete the rows of jobs that ended before this time; return their ids."""
         with self.transaction() as db:

@@ -1,0 +1,114 @@
+"""One job as its verb sees it, and the folder in which its result comes to be."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from backend.core.errors import BadCheckpoint, UnknownUpload
+from backend.core.job import Job, RunContext
+from backend.core.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a verb may use.
+
+    Parameters
+    ----------
+    job : Job
+    context : RunContext
+        Seed, progress, cancellation.
+    folder : Path
+        Where to write; it becomes visible whole, once the verb has returned.
+    atlas : Path
+    checkpoint : Path or None
+    settings : Settings
+    """
+
+    job: Job
+    context: RunContext
+    folder: Path
+    atlas: Path
+    checkpoint: Path | None
+    settings: Settings
+
+    def upload(self) -> Path:
+        """Return the uploaded file of this job.
+
+        Raises
+        ------
+        UnknownUpload
+            If it was deleted meanwhile.
+        """
+        path = self.settings.uploads / str(self.job.inputs["upload"]) / "data.h5ad"
+        if not path.is_file():
+            raise UnknownUpload("The uploaded file was deleted.", "Send it again.")
+        return path
+
+    def note(self, name: str) -> dict[str, Any]:
+        """Return a note kept beside the upload, such as its preflight; empty where none is."""
+        path = self.upload().with_name(f"{name}.json")
+        found: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+        return found
+
+    def trained(self) -> Path:
+        """Return the checkpoint.
+
+        Raises
+        ------
+        BadCheckpoint
+            If the worker was started without one.
+        """
+        if self.checkpoint is None:
+            raise BadCheckpoint(
+                "This atlas has no trained model.", "Train one: python -m backend train fusemap."
+            )
+        return self.checkpoint
+
+
+Verb = Callable[[Work], Mapping[str, Any]]
+Verbs = Mapping[tuple[str, str], Verb]
+
+
+def make_runner(
+    settings: Settings, atlas: Path, checkpoint: Path | None, verbs: Verbs
+) -> Callable[[Job, RunContext], Mapping[str, Any]]:
+    """Return what the queue calls for each job: find the verb, run it, publish its folder."""
+
+    def run(job: Job, context: RunContext) -> Mapping[str, Any]:
+        verb = verbs[(job.model, job.verb)]
+        with published(settings.results, job.id) as folder:
+            found = verb(Work(job, context, folder, atlas, checkpoint, settings))
+            context.step(1.0, "Writing the result")
+            record = {
+                "id": job.id,
+                "model": job.model,
+                "verb": job.verb,
+                "params": job.params,
+                "inputs": job.inputs,
+                "result": found,
+            }
+            (folder / "job.json").write_text(json.dumps(record, indent=2))
+        return found
+
+    return run
+
+
+@contextmanager
+def published(results: Path, job_id: str) -> Iterator[Path]:
+    """Yield a folder beside the results that takes the job's place if the body succeeds."""
+    beside, final = results / f"{job_id}.partial", results / job_id
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir(parents=True)
+    try:
+        yield beside
+        shutil.rmtree(final, ignore_errors=True)
+        beside.rename(final)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
