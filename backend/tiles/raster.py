@@ -1,4 +1,4 @@
-"""From cells to pixels: kernels over Z-ordered runs, and discs where cells are larger than pixels.
+"""From cells to pixels: kernels over Z-ordered runs.
 
 Rows are sorted along the Z-curve, so the cells of a pixel are one run of rows: a count, a majority
 or a mean is one pass over the run, whatever the number of categories. Kernels write into a square
@@ -23,10 +23,6 @@ from backend.store.morton import LEVELS, code_shift, node_code
 KERNEL_VERSION = 1
 #: Code of a raster's pixels without cells; -1 is a pixel with cells but no label.
 EMPTY = -2
-#: Positions of discs are whole numbers of this fraction of a pixel.
-SUBPIXELS = 64
-#: Steps of coverage at the edge of a disc; the last is full.
-COVERAGE = 4
 
 _ALL = (1 << 64) - 1
 _NO_WEIGHT = np.zeros(0, np.uint32)
@@ -78,7 +74,7 @@ def _down(tile: TileAddress, size: int) -> np.uint64:
 
 def frozen(values: Any) -> NDArray[Any]:
     """Return a read-only plain view, so that kernels are compiled for one kind of array."""
-    view = np.ascontiguousarray(values).view(np.ndarray)[...]
+    view = np.ascontiguousarray(values).view(np.ndarray)
     view.setflags(write=False)
     return view
 
@@ -216,103 +212,6 @@ def mean_of_bins(
     return out
 
 
-def rows_near(
-    codes: NDArray[np.uint32], slot: Slot, tile: TileAddress, reach: float
-) -> NDArray[np.int64]:
-    """Return the rows of a section in a tile and within ``reach`` of it, ascending.
-
-    Parameters
-    ----------
-    codes : (n,) uint32
-        All codes of the section, ascending.
-    slot : Slot
-        Must hold the tile, or be held by it.
-    tile : TileAddress
-    reach : float
-        As a fraction of the tile's side; rows a little farther may be returned too.
-
-    Returns
-    -------
-    (m,) int64
-        Counted from the section's first row.
-    """
-    level = tile.z
-    while (1 << (level + 1 - tile.z)) * reach <= 1 and level < tile.z + 4:
-        level += 1
-    level = min(max(level, slot.level), slot.level + CODE_BITS)
-    depth = level - slot.level
-    step = 2.0 ** (level - tile.z)
-    left = (tile.x - reach) * step - (slot.x << depth)
-    top = (tile.y - reach) * step - (slot.y << depth)
-    span = (1 + 2 * reach) * step
-    last = (1 << depth) - 1
-    box = [max(0, int(np.floor(v))) for v in (left, top)]
-    box += [min(last, int(np.floor(v))) for v in (left + span, top + span)]
-    lo = np.empty(0, np.int64)
-    if box[0] <= box[2] and box[1] <= box[3]:
-        lo = _rows_in_box(frozen(codes), *box, 2 * (CODE_BITS - depth))
-    return lo
-
-
-def put_discs(
-    xy: NDArray[np.int64],
-    colours: NDArray[np.uint16],
-    radius: float,
-    index: NDArray[np.uint16],
-    cover: NDArray[np.uint8],
-    distance: NDArray[np.int64],
-) -> None:
-    """Draw cells as discs; where discs overlap, the nearest centre wins, then the lower row.
-
-    Positions are whole numbers counted from the plane's corner, so that a disc is the same in
-    every tile that it touches.
-
-    Parameters
-    ----------
-    xy : (m, 2) int64
-        Centres from the tile's corner, in subpixels; rows ascending.
-    colours : (m,) uint16
-        Index of each cell's colour; 0 is not drawn.
-    radius : float
-        Pixels.
-    index : (size, size) uint16
-    cover : (size, size) uint8
-        Covered part of each pixel, 1 .. COVERAGE.
-    distance : (size, size) int64
-        Squared distance to the nearest centre so far; large where there is none.
-    """
-    steps = np.arange(1, COVERAGE + 1)
-    edge = np.maximum(0.0, radius + 0.5 - (steps - 0.5) / COVERAGE) * SUBPIXELS
-    limits = np.floor(edge * edge).astype(np.int64)
-    _put_discs(frozen(xy), frozen(colours), limits, index, cover, distance)
-
-
-def subpixels(
-    xy: NDArray[np.float32], origin: tuple[float, float], slot: Slot, side: float, level: int
-) -> NDArray[np.int64]:
-    """Return positions on the atlas plane in subpixels of the pixels of ``level``.
-
-    Parameters
-    ----------
-    xy : (m, 2) float32
-        Section coordinates.
-    origin : (float, float)
-        Section coordinates of the slot's corner.
-    slot : Slot
-    side : float
-        Side of the slot in the unit of ``xy``.
-    level : int
-
-    Returns
-    -------
-    (m, 2) int64
-    """
-    unit = (xy.astype(np.float64) - np.asarray(origin)) / side
-    scale = 2.0 ** (level - slot.level) * SUBPIXELS
-    steps = np.floor((unit + np.array([slot.x, slot.y])) * scale)
-    return np.asarray(steps, dtype=np.int64)
-
-
 def _weights(weights: Any) -> NDArray[np.uint32]:
     return _NO_WEIGHT if weights is None else frozen(weights)
 
@@ -326,16 +225,6 @@ def _gather(code: Any) -> Any:
     v = (v | (v >> np.uint64(4))) & np.uint64(0x00FF00FF00FF00FF)
     v = (v | (v >> np.uint64(8))) & np.uint64(0x0000FFFF0000FFFF)
     return np.int64((v | (v >> np.uint64(16))) & np.uint64(0xFFFFFFFF))
-
-
-@numba.njit(cache=True, nogil=True)
-def _spread(value: Any) -> Any:
-    """Return a 16-bit value with a zero between any two bits."""
-    v = np.uint64(value)
-    v = (v | (v << np.uint64(8))) & np.uint64(0x00FF00FF)
-    v = (v | (v << np.uint64(4))) & np.uint64(0x0F0F0F0F)
-    v = (v | (v << np.uint64(2))) & np.uint64(0x33333333)
-    return (v | (v << np.uint64(1))) & np.uint64(0x55555555)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -384,10 +273,11 @@ def _put_majority(
                 c = np.int64(categories[k])
                 if c < 0 or c == best:
                     continue
-                if best < 0 or wanted[c] > wanted[best]:
-                    best = c
-                elif wanted[c] == wanted[best] and (
-                    tally[c] > tally[best] or (tally[c] == tally[best] and c < best)
+                if (
+                    best < 0
+                    or wanted[c] > wanted[best]
+                    or wanted[c] == wanted[best]
+                    and (tally[c] > tally[best] or (tally[c] == tally[best] and c < best))
                 ):
                     best = c
             for k in range(i, j):
@@ -465,74 +355,3 @@ def _mean_of_bins(first: Any, values: Any, start: int, out: Any) -> None:
                 total += values[i]
                 n += 1
         out[b] = total / n if n > 0 else np.nan
-
-
-@numba.njit(cache=True, nogil=True)
-def _lower(codes: Any, code: Any) -> Any:
-    """Return the first place whose code is not below ``code``."""
-    lo, hi = 0, len(codes)
-    while lo < hi:
-        mid = (lo + hi) // 2
-        if np.uint64(codes[mid]) < code:
-            lo = mid + 1
-        else:
-            hi = mid
-    return lo
-
-
-@numba.njit(cache=True, nogil=True)
-def _rows_in_box(codes: Any, left: int, top: int, right: int, bottom: int, shift: int) -> Any:
-    """Return the rows in the nodes (left, top) .. (right, bottom) of one level, ascending."""
-    n = (right - left + 1) * (bottom - top + 1)
-    nodes = np.empty(n, np.uint64)
-    n = 0
-    for y in range(top, bottom + 1):
-        for x in range(left, right + 1):
-            nodes[n] = _spread(x) | (_spread(y) << np.uint64(1))
-            n += 1
-    nodes.sort()
-    starts, stops = np.empty(n, np.int64), np.empty(n, np.int64)
-    total, runs, i = 0, 0, 0
-    while i < n:
-        j = i + 1
-        while j < n and nodes[j] == nodes[j - 1] + np.uint64(1):
-            j += 1
-        starts[runs] = _lower(codes, nodes[i] << np.uint64(shift))
-        stops[runs] = _lower(codes, (nodes[j - 1] + np.uint64(1)) << np.uint64(shift))
-        total += stops[runs] - starts[runs]
-        runs += 1
-        i = j
-    rows = np.empty(total, np.int64)
-    at = 0
-    for r in range(runs):
-        for row in range(starts[r], stops[r]):
-            rows[at] = row
-            at += 1
-    return rows
-
-
-@numba.njit(cache=True, nogil=True)
-def _put_discs(xy: Any, colours: Any, limits: Any, index: Any, cover: Any, distance: Any) -> None:
-    size = len(index)
-    widest = limits[0]
-    reach = np.int64(np.ceil(np.sqrt(float(widest))))
-    for i in range(len(xy)):
-        if colours[i] == 0:
-            continue
-        x, y = xy[i, 0], xy[i, 1]
-        left = max(0, (x - reach) // SUBPIXELS)
-        right = min(size - 1, (x + reach) // SUBPIXELS)
-        top = max(0, (y - reach) // SUBPIXELS)
-        bottom = min(size - 1, (y + reach) // SUBPIXELS)
-        for py in range(top, bottom + 1):
-            dy = py * SUBPIXELS + SUBPIXELS // 2 - y
-            for px in range(left, right + 1):
-                dx = px * SUBPIXELS + SUBPIXELS // 2 - x
-                d = dx * dx + dy * dy
-                if d <= widest and d < distance[py, px]:
-                    distance[py, px] = d
-                    index[py, px] = colours[i]
-                    level = 1
-                    while level < len(limits) and d <= limits[level]:
-                        level += 1
-                    cover[py, px] = level

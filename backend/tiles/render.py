@@ -1,0 +1,223 @@
+"""TileRenderer: from a tile's key to its picture.
+
+Address -> rows of the store -> values -> raster -> colour indices -> PNG. Sections whose cells are
+smaller than half a pixel are drawn as pixels, from the pyramid where it has the tile's level;
+larger cells are drawn as discs.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backend.core.data import SectionInfo
+from backend.core.errors import BadRequest, TileOutOfRange
+from backend.core.geometry import MAX_ZOOM, TileAddress
+from backend.core.layers import LayerKey, Style, TileKey
+from backend.store.atlas import Atlas
+from backend.tiles import raster, shade
+from backend.tiles.cache import ArrayCache, tile_cache_key
+from backend.tiles.discs import COVERAGE, SUBPIXELS, put_discs, rows_near, subpixels
+from backend.tiles.paint import Painter, painter_of
+from backend.tiles.png import indexed_png
+from backend.tiles.spans import MONTAGE, Histogram, layer_histogram, layer_span
+from backend.tiles.values import Values
+from backend.tiles.warm import warm_kernels
+
+__all__ = ["Histogram", "Tile", "TileRenderer"]
+
+#: Cells are discs from this radius on, pixels.
+DISC_FROM = 0.5
+#: Smallest and largest radius of a disc; of 256 pixels per tile.
+LEAST_RADIUS, MOST_RADIUS = 0.9, 64.0
+SIZES = (256, 512)
+#: Bytes of ranges and histograms that a renderer keeps: some ten thousand.
+RANGE_BYTES = 8 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A picture, its strong etag, and whether there is nothing in it."""
+
+    png: bytes
+    etag: str
+    empty: bool
+
+
+class TileRenderer:
+    """Draws tiles of one edition of an atlas; safe to use from several threads.
+
+    Parameters
+    ----------
+    atlas : Atlas
+    """
+
+    def __init__(self, atlas: Atlas) -> None:
+        self.atlas = atlas
+        self._values = Values(atlas)
+        self._edition = f"{atlas.path}|{atlas.attrs.get('created')}|{atlas.version}"
+        self._ranges = ArrayCache(RANGE_BYTES)
+
+    def render(self, key: TileKey) -> Tile:
+        """Return a tile.
+
+        Raises
+        ------
+        TileOutOfRange
+            If the address is outside the quadtree, or deeper than tiles go.
+        UnknownSection, UnknownLayer, UnknownGene
+            If the atlas has no such section or layer.
+        BadRequest
+            If the palette, the size or the range cannot be used.
+        """
+        style = key.style
+        _check_style(style)
+        layer = self._values.check(key.layer)
+        address = self._on_plane(key.section, key.address)
+        etag = tile_cache_key(key, self._edition)
+        parts = self.atlas.rows_in_tile(address)
+        discs = [(i, self._radius(i, address, style.size)) for i in self._near(address, parts)]
+        discs = [(info, radius) for info, radius in discs if radius > 0]
+        as_discs = {info.id for info, _ in discs}
+        pixels = [(info, rows) for info, rows in parts if info.id not in as_discs]
+        if not pixels and not discs:
+            return Tile(_nothing(style.size), etag, True)
+        span = (style.lo, style.hi)
+        if layer.kind != "label" and None in span:
+            default = self.span(key.section, layer)
+            span = (
+                default[0] if style.lo is None else style.lo,
+                default[1] if style.hi is None else style.hi,
+            )
+        painter = painter_of(self._values, layer, style, span, bool(discs))
+        index = painter.pixels(address, pixels)
+        cover = self._draw_discs(painter, address, discs, index) if discs else None
+        if not index.any():
+            return Tile(_nothing(style.size), etag, True)
+        return Tile(shade.image_png(index, painter.colours, cover), etag, False)
+
+    def span(self, section: str, key: LayerKey) -> tuple[float, float]:
+        """Return the colour range of a numeric layer in a section, or in the atlas.
+
+        Raises
+        ------
+        UnknownSection, UnknownLayer, UnknownGene, BadRequest
+        """
+        key = self._values.check(key)
+        found: tuple[float, float] = self._ranges.get(
+            (section, key), lambda: layer_span(self._values, section, key)
+        )
+        return found
+
+    def histogram(self, section: str, key: LayerKey, bins: int = 40) -> Histogram:
+        """Return the distribution of a numeric layer in a section, or in the atlas."""
+        key = self._values.check(key)
+        found: Histogram = self._ranges.get(
+            (section, key, bins), lambda: layer_histogram(self._values, section, key, bins)
+        )
+        return found
+
+    def values(self, section: str, key: LayerKey, rows: slice) -> NDArray[Any]:
+        """Return the values of atlas rows.
+
+        Returns
+        -------
+        (m,) float32, nan where missing; (m,) int16 codes for a label
+        """
+        key = self._values.check(key)
+        if section != MONTAGE:
+            return self._values.of(self.atlas.section(section), key, rows)
+        parts = [
+            self._values.of(info, key, slice(start, stop))
+            for info in self.atlas.sections()
+            if (start := max(rows.start, info.first))
+            < (stop := min(rows.stop, info.first + info.n_cells))
+        ]
+        return np.concatenate(parts) if parts else np.empty(0, np.float32)
+
+    def warm(self) -> None:
+        """Compile every kernel on a few cells, so that no reader waits for it."""
+        warm_kernels()
+
+    def _on_plane(self, section: str, address: TileAddress) -> TileAddress:
+        """Return the address on the atlas plane of a tile of a section."""
+        z, x, y = address.checked()
+        if section == MONTAGE:
+            return address
+        level, left, top = self.atlas.section(section).slot
+        if z + level > MAX_ZOOM:
+            raise TileOutOfRange(
+                f"Tile zoom {z} is out of range for this section.", f"Use 0 to {MAX_ZOOM - level}."
+            )
+        return TileAddress(z + level, (left << z) + x, (top << z) + y)
+
+    def _near(
+        self, address: TileAddress, parts: list[tuple[SectionInfo, slice]]
+    ) -> Iterable[SectionInfo]:
+        """Yield the sections whose discs may reach into a tile: inside it, or around it."""
+        if parts:
+            return (info for info, _ in parts)
+        around = _slot_around(self.atlas, address)
+        return () if around is None else (around,)
+
+    def _radius(self, info: SectionInfo, address: TileAddress, size: int) -> float:
+        """Return the radius of a section's cells in pixels, 0 where they are drawn as pixels."""
+        level = raster.pixel_level(address, size)
+        radius = info.radius / self.atlas.world_um * 2.0**level
+        if radius < DISC_FROM and not raster.is_finer_than_codes(info.slot, address, size):
+            return 0.0
+        return min(max(radius, LEAST_RADIUS), MOST_RADIUS * size / 256)
+
+    def _draw_discs(
+        self,
+        painter: Painter,
+        address: TileAddress,
+        discs: list[tuple[SectionInfo, float]],
+        index: NDArray[np.uint16],
+    ) -> NDArray[np.uint8]:
+        size = len(index)
+        level = raster.pixel_level(address, size)
+        cover = np.full(index.shape, COVERAGE, np.uint8)
+        distance = np.full(index.shape, np.iinfo(np.int64).max, np.int64)
+        corner = np.array([address.x, address.y], np.int64) * (size * SUBPIXELS)
+        for info, radius in discs:
+            reach = (radius + 1) / size
+            rows = rows_near(self._values.codes(info), info.slot, address, reach)
+            if not len(rows):
+                continue
+            xy = painter.positions(info, rows)
+            places = subpixels(xy, info.origin, info.slot, info.side, level) - corner
+            put_discs(places, painter.cells(info, rows), radius, index, cover, distance)
+        return cover
+
+
+def _slot_around(atlas: Atlas, address: TileAddress) -> SectionInfo | None:
+    """Return the section whose slot holds a tile, or None."""
+    for info in atlas.sections():
+        depth = address.z - info.slot.level
+        if depth >= 0 and (address.x >> depth, address.y >> depth) == info.slot[1:]:
+            return info
+    return None
+
+
+def _check_style(style: Style) -> None:
+    if style.size not in SIZES:
+        raise BadRequest(f"Tiles have no {style.size} pixels.", "Use size 256 or 512.")
+    shade.check_palette(style.palette)
+    bounds = [v for v in (style.lo, style.hi, style.least) if v is not None]
+    if not np.isfinite(bounds).all():
+        raise BadRequest("A range has an end that is not finite.", "Give lo and hi as numbers.")
+
+
+@lru_cache(maxsize=len(SIZES))
+def _nothing(size: int) -> bytes:
+    """Return a transparent tile, a few dozen bytes."""
+    return indexed_png(
+        np.zeros((size, size), np.uint8), np.zeros((1, 4), np.uint8), compress=zlib.compress
+    )

@@ -1,0 +1,213 @@
+"""Values of cells: any layer of a section as numbers, nan where a cell has none."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backend.core.data import SectionInfo
+from backend.core.errors import BadRequest, UnknownLayer
+from backend.core.geometry import CODE_BITS
+from backend.core.layers import LayerKey
+from backend.store.atlas import Atlas
+from backend.store.morton import gather
+from backend.store.pyramid import PyramidLevel
+from backend.tiles.cache import ArrayCache
+from backend.tiles.raster import imputed, mean_of_bins
+
+#: Bytes of columns and of bin means that one renderer keeps.
+KEPT_BYTES = 384 << 20
+#: Density is counted in squares of at least this many cell radii: a few dozen cells.
+DENSITY_RADII = 10
+#: Finest grid that density is counted on: 2**10 squares per side of a slot.
+MOST_DENSITY_BITS = 10
+
+Number = NDArray[np.float32]
+
+
+class Values:
+    """Per-cell values of the layers of an atlas.
+
+    Parameters
+    ----------
+    atlas : Atlas
+    """
+
+    def __init__(self, atlas: Atlas) -> None:
+        self.atlas = atlas
+        self.cache = ArrayCache(KEPT_BYTES)
+
+    def check(self, key: LayerKey) -> LayerKey:
+        """Return the key with its gene spelt as in the atlas.
+
+        Raises
+        ------
+        UnknownGene, UnknownLayer
+            If the atlas has no such layer.
+        """
+        if key.kind in ("measured", "imputed"):
+            gene = self.atlas.genes.index(key.name)
+            if key.kind == "imputed" and self.direction(gene) is None:
+                raise UnknownLayer(
+                    f"{key.name} cannot be imputed in this atlas.", f"Show measured:{key.name}."
+                )
+            return LayerKey(key.kind, self.atlas.genes.symbol[gene])
+        if key.kind == "label":
+            self.atlas.label(key.name)
+        elif key.kind == "density":
+            if key.name != "cells":
+                raise UnknownLayer(f"Layer '{key}' is not known.", "Use density:cells.")
+        else:
+            self.atlas.number(key)
+        return key
+
+    def has(self, info: SectionInfo, key: LayerKey) -> bool:
+        """Return whether cells of a section may have a value of a layer."""
+        if key.kind == "measured":
+            expression = self.atlas.expression(info.id)
+            return expression is not None and expression.has(self.atlas.genes.index(key.name))
+        if key.kind == "imputed":
+            embedding = self.atlas.embedding("cell")
+            return embedding is not None and info.id in embedding.sections
+        return key.kind == "density" or key in self.atlas.layers(info.id)
+
+    def codes(self, info: SectionInfo) -> NDArray[np.uint32]:
+        """Return the codes of a section, kept in memory where they cannot be mapped."""
+        morton = self.atlas.morton
+        if isinstance(morton, np.ndarray):
+            return morton[info.rows]
+        kept: NDArray[np.uint32] = self.cache.get(
+            ("codes", info.id), lambda: np.asarray(morton[info.rows])
+        )
+        return kept
+
+    def of(self, info: SectionInfo, key: LayerKey, rows: slice) -> NDArray[Any]:
+        """Return the values of atlas rows of one section.
+
+        Returns
+        -------
+        (m,) float32, nan where missing; (m,) int16 codes for a label
+        """
+        start, stop = rows.start - info.first, rows.stop - info.first
+        if key.kind == "label":
+            return np.asarray(self.atlas.label(key.name).codes[rows])
+        if not self.has(info, key):
+            return np.full(stop - start, np.nan, np.float32)
+        if key.kind == "imputed":
+            return self._imputed(info, key, np.arange(start, stop))
+        if key.kind in ("measured", "density"):
+            return self.column(info, key)[start:stop]
+        return np.asarray(self.atlas.number(key).values[rows], dtype=np.float32)
+
+    def at(self, info: SectionInfo, key: LayerKey, rows: NDArray[np.int64]) -> NDArray[Any]:
+        """Return the values of rows counted from a section's first; otherwise as ``of``."""
+        if key.kind == "label":
+            return pick_rows(self.atlas.label(key.name).codes, info.first, rows)
+        if not self.has(info, key):
+            return np.full(len(rows), np.nan, np.float32)
+        if key.kind == "imputed":
+            return self._imputed(info, key, rows)
+        if key.kind in ("measured", "density"):
+            return self.column(info, key)[rows]
+        return pick_rows(self.atlas.number(key).values, info.first, rows).astype(np.float32)
+
+    def direction(self, gene: int) -> tuple[Number, float] | None:
+        """Return (d,) direction and offset of a gene in the space of int8 embeddings, or None."""
+        table, embedding = self.atlas.genes, self.atlas.embedding("cell")
+        if embedding is None or table.embedding is None or table.offset is None:
+            return None
+        if not np.any(table.embedding[gene]):
+            return None
+        direction = (table.embedding[gene] * embedding.scale).astype(np.float32)
+        return direction, float(table.offset[gene])
+
+    def column(self, info: SectionInfo, key: LayerKey) -> Number:
+        """Return measured values (log1p) or densities of all cells of a section, (n,)."""
+        make = self._density if key.kind == "density" else self._measured
+        kept: Number = self.cache.get(("column", info.id, key), lambda: make(info, key))
+        return kept
+
+    def bin_means(self, info: SectionInfo, key: LayerKey, level: PyramidLevel) -> Number:
+        """Return the mean value of each pyramid bin of a section, nan where none has one."""
+
+        def make() -> Number:
+            bins = self.bins(level, info.rows)
+            values = self.of(info, key, info.rows)
+            return mean_of_bins(level.first[bins], values, info.first)
+
+        kept: Number = self.cache.get(("bins", info.id, key, level.level), make)
+        return kept
+
+    def bins(self, level: PyramidLevel, rows: slice) -> slice:
+        """Return the bins of a level that begin in a range of atlas rows."""
+        first = level.first
+        if not isinstance(first, np.ndarray):
+            first = self.cache.get(("first", level.level), lambda: np.asarray(level.first))
+        edges = np.searchsorted(first, [rows.start, rows.stop])
+        return slice(int(edges[0]), int(edges[1]))
+
+    def density_level(self, info: SectionInfo) -> int:
+        """Return the atlas level whose nodes are the squares that density is counted in."""
+        squares = info.side / max(info.radius * DENSITY_RADII, 1e-9)
+        depth = math.floor(math.log2(max(squares, 1.0)))
+        return info.slot.level + min(depth, MOST_DENSITY_BITS)
+
+    def area(self, level: int) -> float:
+        """Return the area of a node of an atlas level in mm2 (10^6 squared source units)."""
+        return (self.atlas.world_um / (1 << level)) ** 2 / 1e6
+
+    def _measured(self, info: SectionInfo, key: LayerKey) -> Number:
+        out = np.zeros(info.n_cells, np.float32)
+        expression = self.atlas.expression(info.id)
+        if expression is not None:
+            rows, values = expression.column(self.atlas.genes.index(key.name))
+            out[rows] = np.log1p(values)
+        return out
+
+    def _imputed(self, info: SectionInfo, key: LayerKey, rows: NDArray[np.int64]) -> Number:
+        embedding = self.atlas.embedding("cell")
+        found = self.direction(self.atlas.genes.index(key.name))
+        if embedding is None or found is None:
+            return np.full(len(rows), np.nan, np.float32)
+        if isinstance(embedding.values, np.ndarray):
+            return imputed(embedding.values[info.rows], rows, *found)
+        cells = pick_rows(embedding.values, info.first, rows)
+        return imputed(cells, np.arange(len(rows)), *found)
+
+    def _density(self, info: SectionInfo, _: LayerKey) -> Number:
+        """Return cells per mm2 around each cell, interpolated between the squares' centres."""
+        level = self.density_level(info)
+        depth = level - info.slot.level
+        codes = np.asarray(self.codes(info))
+        n = 1 << depth
+        x, y = gather(codes).astype(np.float32), gather(codes >> np.uint32(1)).astype(np.float32)
+        unit = np.float32(n / (1 << CODE_BITS))
+        x, y = x * unit, y * unit
+        grid = np.zeros((n + 2, n + 2), np.float32)
+        np.add.at(grid, (y.astype(np.int32) + 1, x.astype(np.int32) + 1), np.float32(1))
+        x, y = x + np.float32(0.5), y + np.float32(0.5)
+        left, top = np.floor(x).astype(np.int32), np.floor(y).astype(np.int32)
+        fx, fy = x - left, y - top
+        upper = grid[top, left] * (1 - fx) + grid[top, left + 1] * fx
+        lower = grid[top + 1, left] * (1 - fx) + grid[top + 1, left + 1] * fx
+        density = (upper * (1 - fy) + lower * fy) / self.area(level)
+        return np.asarray(density, dtype=np.float32)
+
+
+def pick_rows(values: Any, first: int, rows: NDArray[np.int64]) -> NDArray[Any]:
+    """Return ``values[first + rows]``; what cannot be mapped is read as one slice."""
+    if isinstance(values, np.ndarray):
+        return np.asarray(values[rows + first])
+    if not len(rows):
+        return np.asarray(values[0:0])
+    start = int(rows.min())
+    return np.asarray(values[first + start : first + int(rows.max()) + 1][rows - start])
+
+
+def reject_label(key: LayerKey, what: str) -> None:
+    """Raise BadRequest if ``key`` is a label, which has no ``what``."""
+    if key.kind == "label":
+        raise BadRequest(f"'{key}' is a label and has no {what}.", "Ask for a numeric layer.")
