@@ -1,8 +1,8 @@
 """The build configuration: a YAML file that says how each file becomes sections.
 
 Keys of the file are those of ``BuildConfig``, keys of a set those of ``ReadMapping`` with ``path``;
-a label is a column name, or ``{column, map, drop, parents, colours}``. ``parents`` and ``colours``
-at the top hold for the labels of all sets, and ``defaults`` for all sets.
+a label is a column name, or ``{column, map, drop, parents, parent_from, colours}``. ``parents`` and
+``colours`` at the top hold for the labels of all sets, and ``defaults`` for all sets.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from backend.core.layers import LayerKey
 from backend.intake.mapping import LabelMap, ReadMapping
 
 _SET_KEYS = {f.name for f in fields(ReadMapping)}
-_LABEL_KEYS = {"column", "map", "drop", "parents", "colours"}
+_LABEL_KEYS = {"column", "map", "drop", "parents", "colours", "parent_from"}
 _TOP_KEYS = {"name", "defaults", "parents", "colours", "sets", "shared"}
 
 
@@ -87,7 +87,8 @@ def mapping_of(
         }
     for key in values.get("numbers") or {}:
         LayerKey.parse(key)
-    values["skip"] = frozenset(str(v) for v in values.get("skip") or ())
+    for key in ("skip", "only"):
+        values[key] = frozenset(str(v) for v in values.get(key) or ())
     notes = values.get("notes") or ()
     values["notes"] = (notes,) if isinstance(notes, str) else tuple(notes)
     return ReadMapping(**values)
@@ -99,7 +100,7 @@ def _label(
     parents: Mapping[str, str] | None,
     colours: Mapping[str, str] | None,
 ) -> LabelMap:
-    record = {"column": entry} if isinstance(entry, str) else dict(entry)
+    record: dict[str, Any] = {"column": entry} if isinstance(entry, str) else dict(entry)
     _known(record, _LABEL_KEYS, where)
     if "column" not in record:
         raise BadRequest(f"{where} names no column.", "Name the column that holds it.")
@@ -109,6 +110,7 @@ def _label(
         drop=frozenset(str(v) for v in record.get("drop") or ()),
         parents={**(parents or {}), **(record.get("parents") or {})},
         colours={**(colours or {}), **(record.get("colours") or {})},
+        parent_from=record.get("parent_from", ""),
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -194,16 +195,15 @@ def _parallel(
     work: Callable[..., Any], tasks: Sequence[tuple[Any, ...]], scheduler: str | None
 ) -> Iterator[tuple[int, Any]]:
     """Give the place and answer of each task: threads of this machine, or a cluster."""
+    # By name, since Dask is untyped, and only now, since its import takes half a second.
     if scheduler is None:
-        import dask
-
+        dask: Any = import_module("dask")
         graph = [dask.delayed(work, pure=False, traverse=False)(*task) for task in tasks]
         yield from enumerate(dask.compute(*graph, scheduler="threads"))
         return
-    from dask.distributed import Client, as_completed
-
+    cluster: Any = import_module("dask.distributed")
     try:
-        client = Client(scheduler, timeout="10s")
+        client = cluster.Client(scheduler, timeout="10s")
     except (OSError, ValueError) as error:
         raise BadRequest(
             f"There is no Dask scheduler at '{scheduler}'.", "Start one: dask scheduler."
@@ -211,5 +211,5 @@ def _parallel(
     with client:
         futures = [client.submit(work, *task, pure=False) for task in tasks]
         places = {future.key: i for i, future in enumerate(futures)}
-        for future in as_completed(futures):
+        for future in cluster.as_completed(futures):
             yield places[future.key], future.result()

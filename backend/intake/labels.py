@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -69,6 +70,33 @@ def label_of(values: pd.Series, label: LabelMap, colours: Sequence[str] = ()) ->
         for n in names
     )
     return Label(table[codes], categories)
+
+
+def with_parents(obs: pd.DataFrame, labels: Mapping[str, LabelMap]) -> dict[str, LabelMap]:
+    """Return the labels with the parents that another label of the same cells gives."""
+    return {
+        role: replace(label, parents={**_majority(obs, label, labels[label.parent_from]),
+                                      **label.parents})
+        if label.parent_from in labels
+        else label
+        for role, label in labels.items()
+    }  # fmt: skip
+
+
+def _majority(obs: pd.DataFrame, child: LabelMap, parent: LabelMap) -> dict[str, str]:
+    """Return the commonest parent among the cells of each class, ties to the first by name."""
+    own, above = label_of(obs[child.column], child), label_of(obs[parent.column], parent)
+    both = (own.codes >= 0) & (above.codes >= 0)
+    n = len(above.categories)
+    if not both.any():
+        return {}
+    place = own.codes[both].astype(np.int64) * n + above.codes[both]
+    table = np.bincount(place, minlength=len(own.categories) * n).reshape(-1, n)
+    return {
+        category.name: above.categories[int(row.argmax())].name
+        for category, row in zip(own.categories, table, strict=True)
+        if row.any()
+    }
 
 
 def _target(name: str, label: LabelMap) -> str | None:

@@ -48,6 +48,9 @@ class LabelMap:
         Name in the atlas to the name of its parent.
     colours : mapping
         Name in the atlas to #rrggbb.
+    parent_from : str
+        Role of another label of the file; its commonest name among the cells of a class becomes
+        the parent of that class.
     """
 
     column: str
@@ -55,6 +58,7 @@ class LabelMap:
     drop: frozenset[str] = frozenset()
     parents: Mapping[str, str] = field(default_factory=dict)
     colours: Mapping[str, str] = field(default_factory=dict)
+    parent_from: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,8 @@ class ReadMapping:
         Column that tells sections apart; one section per file where the file has none.
     skip : frozenset of str
         Values of that column that are left out.
+    only : frozenset of str
+        Values of that column that are kept; all where empty.
     id, title : str
         Templates; ``{section}`` is the value of the column, ``{file}`` the name of the file.
     xy : str or None
@@ -96,6 +102,7 @@ class ReadMapping:
     dataset: str = ""
     section: str | None = None
     skip: frozenset[str] = frozenset()
+    only: frozenset[str] = frozenset()
     id: str = ""
     title: str = ""
     xy: str | None = None

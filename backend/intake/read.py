@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from backend.core.data import Label, SectionData
 from backend.core.errors import BadFile, Fault
 from backend.core.geometry import Bounds
 from backend.core.layers import LayerKey
-from backend.intake.labels import MOST_CATEGORIES, guess_labels, label_of
+from backend.intake.labels import MOST_CATEGORIES, guess_labels, label_of, with_parents
 from backend.intake.mapping import LabelMap, ReadMapping, safe_id
 from backend.intake.source import Source, are_counts, missing_column, opened
 
@@ -72,6 +72,8 @@ def read_h5ad(
         _raise(path, check_counts(matrix, place))
         matrix, symbols = summed(matrix, source.symbols if matrix.shape[1] else ())
         unit = wanted.unit or ("counts" if are_counts(matrix) else "normalised")
+        labels = wanted.labels if wanted.labels is not None else guess_labels(source.obs)
+        wanted = replace(wanted, labels=with_parents(source.obs, labels))
         return [
             _section(source, wanted, section_id, name, rows, matrix, symbols, unit)
             for section_id, name, rows in parts
@@ -180,7 +182,12 @@ def _parts(
         groups: Iterable[tuple[str, NDArray[np.int64]]] = [("", np.arange(len(obs)))]
     else:
         values = obs[column].astype(str).to_numpy()
-        kept = sorted(set(values.tolist()) - mapping.skip)
+        kept = sorted((mapping.only or set(values.tolist())) - mapping.skip)
+        absent = sorted((mapping.only | mapping.skip) - set(values.tolist()))
+        if absent:
+            faults.append(Fault(f"there is no section '{absent[0]}'", f"obs['{column}']",
+                                "the sections of the configuration",
+                                "Correct its name."))  # fmt: skip
         order = np.argsort(values, kind="stable")
         firsts = np.searchsorted(values[order], kept)
         lasts = np.searchsorted(values[order], kept, side="right")
@@ -272,7 +279,6 @@ def _section(
 ) -> SectionData:
     fields = _fields(source, mapping, name, rows, [])
     obs = source.obs.iloc[rows]
-    labels = mapping.labels if mapping.labels is not None else guess_labels(source.obs)
     return SectionData(
         id=section_id,
         title=fields["title"],
@@ -280,7 +286,7 @@ def _section(
         counts=matrix[rows],
         genes=symbols,
         names=_names(source, mapping, rows),
-        labels={role: _label(obs, label, source) for role, label in labels.items()},
+        labels={role: _label(obs, label, source) for role, label in (mapping.labels or {}).items()},
         numbers={
             LayerKey.parse(key): pd.to_numeric(obs[column], errors="coerce").to_numpy(np.float32)
             for key, column in mapping.numbers.items()
