@@ -49,7 +49,7 @@ SELECTION = {"section", "polygon": [[x, y], ...]} or {"section", "layer": "label
 Uploads (of the session that made them)
 ---------------------------------------------------------------------------------------------------
 POST   /api/uploads {"name": "q.h5ad", "size": bytes}      201 UPLOAD
-POST   /api/uploads/example                  201 {"upload": UPLOAD, "preflight": PREFLIGHT}
+POST   /api/uploads/demo                     201 {"upload": UPLOAD, "preflight": PREFLIGHT}
 PUT    /api/uploads/<id>?offset=<received>   raw bytes, at most chunk_bytes       UPLOAD
 GET    /api/uploads/<id>                     UPLOAD      resume at ``received``
 POST   /api/uploads/<id>/finish              {"upload": UPLOAD, "preflight": PREFLIGHT}

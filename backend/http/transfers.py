@@ -46,8 +46,8 @@ def add_uploads(routes: Blueprint, backend: Backend) -> None:
         name, size = queries.member(asked, "name", str), queries.member(asked, "size", int)
         return json_answer(uploads.create(name, size, owner()).as_json(), 201)
 
-    @routes.post("/api/uploads/example")
-    def example() -> Response:
+    @routes.post("/api/uploads/demo")
+    def demo() -> Response:
         if backend.demo_query is None:
             raise UnknownUpload("This atlas has no example file.", "Choose a file of your own.")
         upload = uploads.adopt(backend.demo_query, owner())

@@ -164,7 +164,8 @@ def _look(file: h5py.File, filename: str, genes: GeneNames, limits: Limits, size
     findings += check_genes(panel, genes, n_genes)
     places, coordinates_in, unit = check_coordinates(file, n_cells) if n_cells else ([], "", "")
     values, counts = check_counts(found) if n_cells and n_genes else ([], None)
-    findings += [*places, *values, *_check_labels(file["obs"], limits)]
+    findings += [*places, *values, *_check_sections(file["obs"], limits)]
+    findings += _check_labels(file["obs"], limits)
     return Preflight(
         filename,
         n_cells,
@@ -234,6 +235,22 @@ def _check_cells(file: h5py.File, n_cells: int, limits: Limits) -> list[Finding]
         value = f"{twice:,} repeats"
         findings.append(Finding("cells", "warning", title, value, text, fix, "obs index"))
     return findings
+
+
+def _check_sections(obs: h5py.Group, limits: Limits) -> list[Finding]:
+    """Return a warning if the file holds several sections."""
+    from backend.intake.read import SECTION_COLUMNS  # pandas, which the web process does without
+
+    column = next((name for name in SECTION_COLUMNS if name in obs), None)
+    if column is None or not is_text(obs[column]):
+        return []
+    n = len(set(texts(obs[column], limits.text_length)))
+    if n < 2:
+        return []
+    title = f"The file holds {n:,} sections"
+    text = "Each is annotated by itself; the first is shown on the map."
+    fix = "Send one section per file to see it."
+    return [Finding("cells", "warning", title, f"obs['{column}']", text, fix, f"obs/{column}")]
 
 
 def _check_labels(obs: h5py.Group, limits: Limits) -> list[Finding]:

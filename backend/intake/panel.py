@@ -14,7 +14,7 @@ from backend.intake.fields import Unreadable, index_of, is_text, length_of, text
 from backend.intake.findings import Finding
 
 #: Fewer shared genes than this cannot place a cell at all; fewer than the second only roughly.
-LEAST, FEW = 5, 50
+LEAST, FEW = 10, 50
 _COLUMNS = 40
 _VERSION = re.compile(r"^(ENS[A-Z]*G\d+)\.\d+$", re.IGNORECASE)
 

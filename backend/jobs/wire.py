@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -54,3 +55,16 @@ def request_key(owner: str, model: str, verb: str, params: Any, identity: Any) -
     """Return one key for all that decides a result, and who asked."""
     parts = {"by": owner, "do": [model, verb], "params": params, "on": identity}
     return hashlib.sha256(json_text(parts).encode()).hexdigest()
+
+
+def plain(value: Any) -> Any:
+    """Return a value as JSON has it: numbers that are not finite become None, arrays lists."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): plain(v) for key, v in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(v) for v in value]
+    return value

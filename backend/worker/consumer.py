@@ -24,6 +24,8 @@ from backend.worker.work import Verbs, make_runner
 NICE = 10
 #: Longest wait between two looks at an empty queue, seconds.
 MOST_DELAY = 1.0
+#: Seconds after which a job's process that died is replaced.
+CHECK_EVERY = 2
 #: Seconds between two signs of life, and between two rounds of tidying.
 BEAT_EVERY, TIDY_EVERY = 5.0, 30.0
 #: Environment variable with the process that this worker ends with.
@@ -107,6 +109,7 @@ class BoundConsumer(Consumer):  # type: ignore[misc]  # huey carries no types
             initial_delay=0.1,
             max_delay=MOST_DELAY,
             graceful_signal="INT",
+            health_check_interval=CHECK_EVERY,
         )
 
     def _create_scheduler(self) -> Housekeeper:

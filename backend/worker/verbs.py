@@ -3,14 +3,66 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from backend.intake.mapping import ReadMapping, safe_id
 from backend.worker.work import Verbs, Work
+
+#: Label whose unassigned cells are counted first.
+MAIN_LABEL = "type"
 
 
 def annotate(work: Work) -> Mapping[str, Any]:
-    """Annotate an upload against the atlas; see ``backend.runs``."""
-    raise NotImplementedError
+    """Annotate an upload: a copy with columns, a table, and an atlas of one section to look at."""
+    # torch is loaded here, in the process of the job.
+    from backend.runs.annotate import annotate_file
+
+    name = Path(str(work.job.inputs.get("name", "query"))).stem
+    found = annotate_file(
+        work.atlas,
+        work.upload(),
+        work.trained(),
+        work.folder / "annotated.h5ad",
+        work.folder / "annotated.csv",
+        work.folder / "atlas.zarr",
+        work.context,
+        mapping=reading(work.note("preflight").get("card", {}), name),
+        section_id=safe_id(name),
+    )
+    return {**summary(found), "section": f"query-{work.job.id}", "figures": found["figures"]}
+
+
+def reading(card: Mapping[str, Any], name: str) -> ReadMapping:
+    """Return how to read an upload: as its preflight card told its owner."""
+    unit = card.get("xy_unit") or "um"
+    return ReadMapping(
+        title=name.replace("{", "(").replace("}", ")"),
+        xy=card.get("coordinates_in") or None,
+        scale=1000.0 if unit == "mm" else 1.0,
+        xy_unit="px" if unit == "px" else "um",
+        counts=card.get("counts_in") or None,
+        symbol=card.get("genes_in") or None,
+        species="",
+    )
+
+
+def summary(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the figures of an annotation that the card shows; the rest goes to job.json."""
+    figures: Mapping[str, Any] = found["figures"]
+    first = next(iter(figures.values()))
+    labels: Mapping[str, Any] = first["labels"]
+    kept = {name: entry["unassigned"] for name, entry in labels.items() if "unassigned" in entry}
+    main = MAIN_LABEL if MAIN_LABEL in kept else next(iter(kept), "")
+    return {
+        "sections": found["sections"],
+        "n_cells": found["cells"],
+        "n_matched": first["genes"]["matched"],
+        "n_unassigned": round(kept[main] * found["cells"]) if main else None,
+        "label": main,
+        "unassigned": kept,
+        "nearest": first["nearest"][:3],
+    }
 
 
 VERBS: Verbs = {

@@ -13,6 +13,7 @@ from typing import Any
 from backend.core.errors import BadCheckpoint, UnknownUpload
 from backend.core.job import Job, RunContext
 from backend.core.settings import Settings
+from backend.jobs.wire import plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +80,15 @@ Verbs = Mapping[tuple[str, str], Verb]
 def make_runner(
     settings: Settings, atlas: Path, checkpoint: Path | None, verbs: Verbs
 ) -> Callable[[Job, RunContext], Mapping[str, Any]]:
-    """Return what the queue calls for each job: find the verb, run it, publish its folder."""
+    """Return what the queue calls for each job: find the verb, run it, publish its folder.
+
+    ``figures`` of what the verb returns are kept in ``job.json`` only: the table is read often.
+    """
 
     def run(job: Job, context: RunContext) -> Mapping[str, Any]:
         verb = verbs[(job.model, job.verb)]
         with published(settings.results, job.id) as folder:
-            found = verb(Work(job, context, folder, atlas, checkpoint, settings))
+            found = plain(verb(Work(job, context, folder, atlas, checkpoint, settings)))
             context.step(1.0, "Writing the result")
             record = {
                 "id": job.id,
@@ -95,7 +99,7 @@ def make_runner(
                 "result": found,
             }
             (folder / "job.json").write_text(json.dumps(record, indent=2))
-        return found
+        return {name: value for name, value in found.items() if name != "figures"}
 
     return run
 

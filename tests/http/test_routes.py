@@ -156,7 +156,7 @@ BAD: list[tuple[str, str, Any, int, str]] = [
     ("post", "/api/uploads", {"name": "x", "size": 0}, 400, "BadRequest"),
     ("post", "/api/uploads", {"name": "x", "size": 10**12}, 413, "TooLarge"),
     ("post", "/api/uploads", {"name": "x", "size": True}, 400, "BadRequest"),
-    ("post", "/api/uploads/example", None, 404, "UnknownUpload"),
+    ("post", "/api/uploads/demo", None, 404, "UnknownUpload"),
     ("delete", "/api/atlas", None, 405, "MethodNotAllowed"),
     ("get", "/tiles/s1/label:type/0/1/0.png", None, 404, "TileOutOfRange"),
     ("get", "/tiles/s1/label:type/99/0/0.png", None, 404, "TileOutOfRange"),

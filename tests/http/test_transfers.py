@@ -137,10 +137,10 @@ def test_the_example_is_offered_as_an_upload(
     client: FlaskClient, backend: FakeBackend, tmp_path: Path, query: bytes
 ) -> None:
     backend.demo_query = tmp_path / "query.h5ad"
-    found = client.post("/api/uploads/example")
+    found = client.post("/api/uploads/demo")
     assert found.status_code == 201
     assert found.get_json()["preflight"]["ok"]
-    again = client.post("/api/uploads/example").get_json()
+    again = client.post("/api/uploads/demo").get_json()
     assert again["upload"]["id"] == found.get_json()["upload"]["id"]
     assert submit(client, again["upload"]["id"]).status_code == 202
 

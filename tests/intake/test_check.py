@@ -221,9 +221,7 @@ def test_a_column_that_names_more_genes_wins(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("value", "title"), [(-1.0, "negative"), (np.inf, "not finite"), (np.nan, "not finite")]
 )
-def test_values_that_cannot_be_counts_are_refused(
-    tmp_path: Path, value: float, title: str
-) -> None:
+def test_values_that_cannot_be_counts_are_refused(tmp_path: Path, value: float, title: str) -> None:
     data = section()
     data.X.data[:2] = value
     finding = only(look(tmp_path, data), "counts", "blocked")
@@ -378,6 +376,14 @@ def test_script_in_labels_and_names_is_only_text(tmp_path: Path) -> None:
     found = look(tmp_path, data)
     assert found.ok
     assert hostile not in str(found.as_json())
+
+
+def test_several_sections_in_one_file_are_told(tmp_path: Path) -> None:
+    data = section()
+    data.obs["section"] = pd.Categorical(["a", "b"] * 120)
+    assert "2 sections" in only(look(tmp_path, data), "cells", "warning").title
+    data.obs["section"] = pd.Categorical(["a"] * 240)
+    assert {f.state for f in look(tmp_path, data).findings} == {"ok"}
 
 
 def test_ten_thousand_classes_are_left_out_with_a_warning(tmp_path: Path) -> None:
