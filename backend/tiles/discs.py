@@ -80,10 +80,10 @@ def put_discs(
         Index of each cell's colour; 0 is not drawn.
     radius : float
         Pixels.
-    index : (size, size) uint16
-    cover : (size, size) uint8
+    index : (h, w) uint16
+    cover : (h, w) uint8
         Covered part of each pixel, 1 .. COVERAGE.
-    distance : (size, size) int64
+    distance : (h, w) int64
         Squared distance to the nearest centre so far; large where there is none.
     """
     steps = np.arange(1, COVERAGE + 1)
@@ -174,7 +174,7 @@ def _rows_in_box(codes: Any, left: int, top: int, right: int, bottom: int, shift
 
 @numba.njit(cache=True, nogil=True)
 def _put_discs(xy: Any, colours: Any, limits: Any, index: Any, cover: Any, distance: Any) -> None:
-    size = len(index)
+    height, width = index.shape
     widest = limits[0]
     reach = np.int64(np.ceil(np.sqrt(float(widest))))
     for i in range(len(xy)):
@@ -182,9 +182,9 @@ def _put_discs(xy: Any, colours: Any, limits: Any, index: Any, cover: Any, dista
             continue
         x, y = xy[i, 0], xy[i, 1]
         left = max(0, (x - reach) // SUBPIXELS)
-        right = min(size - 1, (x + reach) // SUBPIXELS)
+        right = min(width - 1, (x + reach) // SUBPIXELS)
         top = max(0, (y - reach) // SUBPIXELS)
-        bottom = min(size - 1, (y + reach) // SUBPIXELS)
+        bottom = min(height - 1, (y + reach) // SUBPIXELS)
         for py in range(top, bottom + 1):
             dy = py * SUBPIXELS + SUBPIXELS // 2 - y
             for px in range(left, right + 1):

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from backend.core.data import SectionInfo
 from backend.core.geometry import TileAddress
-from backend.core.layers import MISSING, LayerKey, Style
+from backend.core.layers import LayerKey, Style
 from backend.store.pyramid import PyramidLevel
 from backend.tiles import raster, shade
 from backend.tiles.raster import Frame
@@ -104,7 +104,7 @@ class LabelPainter(_Painting):
         if level is None:
             for info, rows in parts:
                 codes, frame = self._codes(tile, (info, rows))
-                found = self._confident(info, self._values.of(info, self._key, rows), rows)
+                found = self._codes_of(info, rows)
                 raster.put_majority(codes, frame, found, out, self._wanted)
         else:
             for _, rows in joined(parts):
@@ -115,17 +115,10 @@ class LabelPainter(_Painting):
 
     def cells(self, info: SectionInfo, rows: NDArray[np.int64]) -> Colours:
         """Return the colour index of single cells of a section, (m,)."""
-        codes = self._confident(info, self._values.at(info, self._key, rows), rows)
-        return shade.index_labels(codes, self._wanted)
+        return shade.index_labels(self._codes_of(info, rows), self._wanted)
 
-    def _confident(self, info: SectionInfo, codes: NDArray[np.int16], rows: Any) -> Any:
-        """Return the codes, -1 where the confidence is known and too low."""
-        key = LayerKey("confidence", self._key.name)
-        if self._least is None or key not in self._values.atlas.numbers():
-            return codes
-        read = self._values.of if isinstance(rows, slice) else self._values.at
-        # Confidences are stored with 11 bits; the threshold is rounded as they are.
-        return np.where(read(info, key, rows) < np.float16(self._least), np.int16(MISSING), codes)
+    def _codes_of(self, info: SectionInfo, rows: slice | NDArray[np.int64]) -> NDArray[np.int16]:
+        return self._values.confident_codes(info, self._key, rows, self._least)
 
 
 class NumberPainter(_Painting):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from backend.core.data import SectionInfo
 from backend.core.errors import BadRequest, UnknownLayer
 from backend.core.geometry import CODE_BITS
-from backend.core.layers import LayerKey
+from backend.core.layers import MISSING, LayerKey
 from backend.store.atlas import Atlas
 from backend.store.morton import gather
 from backend.store.pyramid import PyramidLevel
@@ -114,6 +114,28 @@ class Values:
             return self.column(info, key)[rows]
         return pick_rows(self.atlas.number(key).values, info.first, rows).astype(np.float32)
 
+    def confident_codes(
+        self,
+        info: SectionInfo,
+        key: LayerKey,
+        rows: slice | NDArray[np.int64],
+        least: float | None,
+    ) -> NDArray[np.int16]:
+        """Return codes of a label, -1 where the confidence is known and below ``least``.
+
+        Parameters
+        ----------
+        rows : slice or (m,) int64
+            Rows of the atlas as a slice, or rows counted from the section's first.
+        """
+        codes = self._read(info, key, rows)
+        confidence = LayerKey("confidence", key.name)
+        if least is None or confidence not in self.atlas.numbers():
+            return codes
+        # Confidences are stored with 11 bits; the threshold is rounded as they are.
+        low = self._read(info, confidence, rows) < np.float16(least)
+        return np.where(low, np.int16(MISSING), codes)
+
     def direction(self, gene: int) -> tuple[Number, float] | None:
         """Return (d,) direction and offset of a gene in the space of int8 embeddings, or None."""
         table, embedding = self.atlas.genes, self.atlas.embedding("cell")
@@ -158,6 +180,11 @@ class Values:
     def area(self, level: int) -> float:
         """Return the area of a node of an atlas level in mm2 (10^6 squared source units)."""
         return (self.atlas.world_um / (1 << level)) ** 2 / 1e6
+
+    def _read(
+        self, info: SectionInfo, key: LayerKey, rows: slice | NDArray[np.int64]
+    ) -> NDArray[Any]:
+        return self.of(info, key, rows) if isinstance(rows, slice) else self.at(info, key, rows)
 
     def _measured(self, info: SectionInfo, key: LayerKey) -> Number:
         out = np.zeros(info.n_cells, np.float32)
