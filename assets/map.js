@@ -37,7 +37,8 @@
   explorer.palette = (view) => `${view.palette}-${explorer.theme()}`;
 
   function tileUrl(view, name) {
-    if (!plane || plane.asked !== view.layer || plane.section !== view.section || !plane.ok) return plane && !plane.ok ? BLANK : null;
+    if (!plane || plane.asked !== view.layer || plane.section !== view.section) return null;
+    if (!plane.ok) return plane.fallback ? null : BLANK;
     const query = new URLSearchParams({ palette: explorer.palette(view) });
     const near = name === "atlas" && isQuery();
     const only = near ? view.only.map((c) => plane.codes[c]).filter((c) => c >= 0) : view.only;
@@ -95,9 +96,23 @@
     const top = isQuery() ? 44 : 24;
     return { paddingTopLeft: [left, top], paddingBottomRight: [24, isQuery() ? 44 : 28] };
   }
+  // Wheel and buttons go by whole levels, whose tiles are drawn pixel by pixel; a fit goes between.
+  function freely(map, act) {
+    const snap = map.options.zoomSnap;
+    map.options.zoomSnap = 0;
+    act();
+    map.options.zoomSnap = snap;
+  }
+  const goTo = (map, at, zoom) => freely(map, () => map.setView(at, zoom, { animate: false }));
   function fit(map, bounds, world) {
-    const options = fitOptions(map);
-    map.fitBounds(rectangle(bounds, world), { ...options, animate: false });
+    freely(map, () => map.fitBounds(rectangle(bounds, world), { ...fitOptions(map), animate: false }));
+  }
+  function hold(map) {
+    const all = map === maps.query ? [plane.bounds] : explorer.atlas.sections.map((s) => s.bounds);
+    const frame = L.latLngBounds(all.map((b) => rectangle(b, worldOf(map))).flatMap((r) => [r.getSouthWest(), r.getNorthEast()]));
+    if (!frame.isValid()) return;
+    map.setMaxBounds(frame.pad(1));
+    map.setMinZoom(map.getBoundsZoom(frame) - 0.4);
   }
 
   function place(shown, view) {
@@ -106,6 +121,10 @@
     if (shown.section === now.section) plane = shown;
     const ready = plane && (plane.section === now.section || !explorer.isQuery(now.section) && !isQuery());
     if (!ready) return hush();
+    if (plane.fallback && plane.section === now.section && plane.asked === now.layer) {
+      explorer.toast(plane.notice);
+      explorer.set({ layer: plane.fallback, only: [], lo: null, hi: null });
+    }
     requestAnimationFrame(() => settle(now));
     return !isQuery();
   }
@@ -119,7 +138,8 @@
     placed = key;
     const world = worldOf(map);
     if (view.at === null) fit(map, boundsOf(view.section), world);
-    else map.setView(latLng(view.at[0], view.at[1], world), view.at[2], { animate: false });
+    else goTo(map, latLng(view.at[0], view.at[1], world), view.at[2]);
+    hold(map);
     moved(map);
     if (isQuery()) follow(maps.query, maps.atlas);
   }
@@ -135,7 +155,7 @@
     const [source, target] = from === maps.query ? [q, a] : [a, q];
     const at = um(from.getCenter(), worldOf(from));
     const zoom = from.getZoom() + Math.log2(worldOf(to) / worldOf(from));
-    to.setView(latLng(at[0] - source[0] + target[0], at[1] - source[1] + target[1], worldOf(to)), zoom, { animate: false });
+    goTo(to, latLng(at[0] - source[0] + target[0], at[1] - source[1] + target[1], worldOf(to)), zoom);
     following = false;
   }
 
@@ -158,6 +178,7 @@
     explorer.set(patch);
     drawScale(map);
     thin();
+    byId("position").textContent = explorer.view.section === "atlas" ? "scroll in to open a section" : "";
     clearTimeout(screenTimer);
     screenTimer = setTimeout(() => explorer.props("screen", { data: screenOf(map) }), 200);
   }
@@ -204,7 +225,10 @@
     if (!box) return;
     const edge = byId("map").getBoundingClientRect();
     const taken = [];
+    const only = explorer.view && plane && plane.named === plane.layer ? explorer.view.only : [];
     for (const name of box.querySelectorAll(".lab")) {
+      const code = Number(name.dataset.code);
+      if (only.length && code >= 0 && !only.includes(code)) { name.style.visibility = "hidden"; continue; }
       const r = name.getBoundingClientRect();
       const off = r.left < edge.left + 4 || r.right > edge.right - 4 || r.top < edge.top + 4 || r.bottom > edge.bottom - 4;
       const hit = off || taken.some((t) => r.left < t.right + 6 && r.right > t.left - 6 && r.top < t.bottom + 3 && r.bottom > t.top - 3);

@@ -29,11 +29,24 @@
     if (rows[index]) rows[index].scrollIntoView({ block: "nearest" });
   }
 
+  let eager = false; // Enter was pressed before the answer was there
+  function isAnswered() {
+    const mark = list().querySelector("[data-query]");
+    return Boolean(mark) && mark.dataset.query === box().value.trim();
+  }
+  function take() {
+    const rows = hits();
+    const row = rows.find((r) => r.classList.contains("sel")) || rows[0];
+    eager = false;
+    if (row) row.click();
+  }
+
   function show() {
     const some = list().childElementCount > 0 && box().value.trim() !== "";
     list().hidden = !some || document.activeElement !== box();
     box().closest(".search").classList.toggle("on", document.activeElement === box());
     if (some) choose(hits().findIndex((row) => !row.classList.contains("btn")));
+    if (some && eager && isAnswered()) take();
   }
 
   function wire() {
@@ -59,7 +72,10 @@
       if (rows.length) choose((here + by + rows.length) % rows.length);
     } else if (event.key === "Enter") {
       event.preventDefault();
-      if (!list().hidden && rows[Math.max(here, 0)]) rows[Math.max(here, 0)].click();
+      if (isAnswered() && !list().hidden) take();
+      else eager = box().value.trim() !== "";
+    } else {
+      eager = false;
     }
   });
 

@@ -158,6 +158,9 @@
       choice.classList.toggle("on", here);
     }
     for (const lock of document.querySelectorAll('[data-act="lock"]')) put(lock, "aria-pressed", view.lock);
+    const kind = view.layer.split(":")[0];
+    const rail = kind === "label" ? (/^label:(region|domain|layer|area)$/.test(view.layer) ? "place" : "type") : kind === "measured" || kind === "imputed" ? "gene" : "";
+    document.querySelectorAll('[data-act="rail"]').forEach((b) => b.classList.toggle("on", b.dataset.value === rail));
     const annotating = view.panel === "annotate";
     explorer.byId("see").hidden = annotating;
     explorer.byId("annotate").hidden = !annotating;
@@ -173,6 +176,7 @@
     markTree(only, view.layer);
     markStrip(view.section);
     markChoices(view);
+    explorer.thin();
   };
 
   function unfold(branch, open) {

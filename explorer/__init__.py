@@ -42,4 +42,6 @@ def create_explorer(server: flask.Flask, backend: Backend) -> Dash:
     app.layout = lambda: page(backend)
     for view in (link, search, colour, map, sections, selection, query, jobs):
         view.register(app, backend)
+    # Pages may run these inline scripts and no others.
+    server.config["SCRIPT_HASHES"] = app.csp_hashes()
     return app

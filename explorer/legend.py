@@ -71,7 +71,7 @@ def legend(groups: Sequence[Group], missing: int) -> list[Child]:
     """Return the rows of a legend; classes without cells are left out and said so."""
     shown = [g for g in groups if g.count]
     total = sum(g.count for g in shown) + missing
-    most = max((g.count for g in shown), default=1)
+    most = max((g.count if g.name else g.entries[0].count for g in shown), default=1)
     rows = sum(len(g.entries) for g in shown)
     children: list[Child] = []
     for place, group in enumerate(shown):

@@ -81,12 +81,12 @@ def extent(entry: Mapping[str, Any]) -> str:
 def facts(entry: Mapping[str, Any]) -> str:
     """Return what is known of a section in one line."""
     parts = [plural(entry["n_cells"], "cell"), extent(entry)]
+    if entry["n_genes"] and "counts" not in entry["unit"]:
+        parts.append(f"not counts: {entry['unit']}")
     if entry["technology"]:
         parts.append(entry["technology"])
     if entry["position"] is not None:
         parts.append(f"{entry['axis'] or 'position'} {signed(entry['position'])} mm")
-    if entry["n_genes"] and "counts" not in entry["unit"]:
-        parts.append(f"not counts: {entry['unit']}")
     return ", ".join(parts)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html
 
 from backend.core.errors import AtlasError
+from backend.core.layers import MISSING
 from explorer import ids
 from explorer.state import MONTAGE, as_json, default_layer, from_query, grouped, ordered
 
@@ -59,9 +60,18 @@ def register(app: Dash, backend: Backend) -> None:
 def _resolved(backend: Backend, section: str, layer: str) -> dict[str, Any]:
     """Return section and layer that exist; a stranger's section falls back to all sections."""
     try:
-        groups = grouped(backend.layers(section))
+        return {"section": section, "layer": layer or opening_layer(backend, section)}
     except AtlasError as error:
-        groups = grouped(backend.layers(MONTAGE))
         notice = f"{error.message} Showing all sections."
-        return {"section": MONTAGE, "layer": default_layer(groups), "only": [], "notice": notice}
-    return {"section": section, "layer": layer or default_layer(groups)}
+        opening = {"section": MONTAGE, "layer": opening_layer(backend, MONTAGE)}
+        return {**opening, "only": [], "notice": notice}
+
+
+def opening_layer(backend: Backend, section: str) -> str:
+    """Return the layer to open with: of all sections the label that most cells carry."""
+    groups = grouped(backend.layers(section))
+    labels = (*groups.places, *groups.types)
+    if section != MONTAGE or len(labels) < 2:
+        return default_layer(groups)
+    missing = {str(i.key): backend.counts(section, i.key).get(MISSING, 0) for i in labels}
+    return min(missing, key=lambda layer: missing[layer])

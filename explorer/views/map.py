@@ -100,9 +100,7 @@ def _leaflet(map_id: str, a: str, b: str, world_um: float, names: bool = False) 
         zoom=1,
         minZoom=-1,
         maxZoom=deepest,
-        zoomSnap=0.25,
-        zoomDelta=0.75,
-        wheelPxPerZoomLevel=110,
+        wheelPxPerZoomLevel=90,
         attributionControl=False,
         zoomControl=False,
         preferCanvas=True,
@@ -177,8 +175,9 @@ def register(app: Dash, backend: Backend) -> None:
         label = shown["named"]
         if not label:
             return []
-        anchors = backend.anchors(shown["section"], LayerKey.parse(label))
-        return tissue_names(anchors, shown["world"])
+        key = LayerKey.parse(label)
+        codes = {c.name: k for k, c in enumerate(backend.layer(shown["section"], key).categories)}
+        return tissue_names(backend.anchors(shown["section"], key), shown["world"], codes)
 
     @app.callback(Output(ids.CARD, "children"), Input(ids.HOVER, "data"), prevent_initial_call=True)
     def card(hover: Mapping[str, Any] | None) -> Any:
@@ -244,6 +243,9 @@ def plane_of(backend: Backend, section: str, key: LayerKey) -> tuple[dict[str, A
     try:
         info = _layer(backend, section, key, layers)
     except AtlasError as error:
+        if key.kind not in ("measured", "imputed"):
+            fallback = default_layer(groups)
+            return found | {"fallback": fallback, "notice": _notice(error, fallback)}, None
         steps = steps_back(key, gene_choices(backend, section, key), default_layer(groups))
         return found, empty_state(error.message, _reason(error), steps)
     label = key if key.kind == "label" else (groups.places or groups.types or (info,))[0].key
@@ -279,8 +281,12 @@ def _layer(backend: Backend, section: str, key: LayerKey, layers: Sequence[Layer
     for info in layers:
         if info.key == key:
             return info
-    known = ", ".join(info.title.lower() for info in layers)
-    raise UnknownLayer(f"This section has no layer \u2018{key.name}\u2019.", f"It has {known}.")
+    noun = f"{key.name} labels" if key.kind == "label" else f"{key.name} {key.kind}"
+    raise UnknownLayer(f"This section has no {noun}.")
+
+
+def _notice(error: AtlasError, fallback: str) -> str:
+    return f"{error.message} Coloured by {LayerKey.parse(fallback).name} instead."
 
 
 def _reason(error: AtlasError) -> str:
@@ -331,10 +337,10 @@ def _latlng(x: float, y: float, world: float) -> list[float]:
     return [-256 * y / world, 256 * x / world]
 
 
-def _name(text: str, at: list[float], kind: str) -> dl.DivMarker:
+def _name(text: str, at: list[float], kind: str, code: int = -1) -> dl.DivMarker:
     # Leaflet takes markup here; a name is text, so it is escaped.
     icon_options = {
-        "html": f'<span class="lab {kind}">{escape(text)}</span>',
+        "html": f'<span class="lab {kind}" data-code="{code}">{escape(text)}</span>',
         "className": "labpoint",
         "iconSize": [0, 0],
     }
@@ -342,11 +348,11 @@ def _name(text: str, at: list[float], kind: str) -> dl.DivMarker:
 
 
 def tissue_names(
-    anchors: Sequence[tuple[str, float, float, int]], world: float
+    anchors: Sequence[tuple[str, float, float, int]], world: float, codes: Mapping[str, int]
 ) -> list[dl.DivMarker]:
     """Return names on the tissue, most cells first: the scripts drop those that collide."""
     ranked = sorted(anchors, key=lambda a: -a[3])
-    return [_name(name, _latlng(x, y, world), "") for name, x, y, _ in ranked]
+    return [_name(name, _latlng(x, y, world), "", codes.get(name, -1)) for name, x, y, _ in ranked]
 
 
 def section_names(sections: Sequence[Mapping[str, Any]], world: float) -> list[dl.DivMarker]:

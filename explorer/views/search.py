@@ -72,8 +72,10 @@ def results_list(query: str, found: Mapping[str, Any]) -> list[Child]:
     for title, key in (("Regions", "regions"), ("Cell types", "types")):
         rows += _group(title, [_class_row(query, hit) for hit in found[key]])
     rows += _group("Genes", [_gene_row(query, hit) for hit in found["genes"]])
+    # The scripts choose only from the answer to what is in the box now.
+    mark = html.Span(hidden=True, **{"data-query": query})
     if not rows:
-        return [_nothing(query, found["nearest"])]
+        return [mark, _nothing(query, found["nearest"])]
     foot = html.Div(
         [
             html.Span([kbd("Enter"), " colour by"]),
@@ -82,7 +84,7 @@ def results_list(query: str, found: Mapping[str, Any]) -> list[Child]:
         ],
         className="foot",
     )
-    return [*rows, foot]
+    return [mark, *rows, foot]
 
 
 def _group(title: str, rows: Sequence[Child]) -> list[Child]:

@@ -107,15 +107,18 @@ def register(app: Dash, backend: Backend) -> None:
     @app.callback(
         Output(ids.PATH, "children"),
         Output(ids.FACTS, "children"),
+        Output(ids.FACTS, "title"),
         Input(ids.PLACE, "data"),
         prevent_initial_call=True,
     )
-    def path(place: Mapping[str, Any]) -> tuple[list[Child], str]:
+    def path(place: Mapping[str, Any]) -> tuple[list[Child], str, str]:
         section = place["section"]
         if section == MONTAGE:
-            return crumbs([("All sections", "")]), montage_facts(backend.atlas_info())
+            facts = montage_facts(backend.atlas_info())
+            return crumbs([("All sections", "")]), facts, facts
         entry = backend.section_entry(section)
-        return crumbs(path_of(entry)), words.facts(entry)
+        facts = words.facts(entry)
+        return crumbs(path_of(entry)), facts, facts
 
     @app.callback(
         Output(ids.STRIP, "children"),
@@ -159,7 +162,9 @@ def crumbs(steps: Sequence[tuple[str, str]]) -> list[Child]:
     children: list[Child] = []
     for place, (word, target) in enumerate(steps):
         if place:
-            children.append(icon("chev", "crumb"))
+            children.append(
+                icon("chev", "crumb" if target or place == len(steps) - 1 else "crumb hide-s")
+            )
         if place == len(steps) - 1:
             children.append(html.B(word, className="b cut", **{"aria-current": "page"}))
         elif target:
@@ -219,14 +224,13 @@ def _thumbnail(entry: Mapping[str, Any], layer: str, theme: str, version: int) -
     scale = min(THUMB[0] / max(right - left, 1e-9), THUMB[1] / max(bottom - top, 1e-9))
     address = f"/tiles/{quote(entry['id'])}/{quote(layer, safe=':')}/0/0/0.png"
     picture = html.Img(
-        src=f"{address}?palette=ink-{theme}&v={version}",
         alt="",
-        loading="lazy",
         style={
             "width": f"{side * scale:.1f}px",
             "left": f"{(x0 - left) * scale:.1f}px",
             "top": f"{(y0 - top) * scale:.1f}px",
         },
+        **{"data-src": f"{address}?palette=ink-{theme}&v={version}"},
     )
     box = {"width": f"{(right - left) * scale:.1f}px", "height": f"{(bottom - top) * scale:.1f}px"}
     position = entry["position"]
