@@ -74,11 +74,15 @@ def threshold_table(
 
 
 def threshold_for(
-    confidence: NDArray[np.float64], right: NDArray[np.bool_], error: float
+    confidence: NDArray[np.float64],
+    right: NDArray[np.bool_],
+    error: float,
+    least: float = 0.0,
 ) -> ThresholdRow:
     """Return the lowest threshold that leaves at most ``error`` of the kept held-out cells wrong.
 
     Where no threshold reaches that, the one with the least error is returned; its row says so.
+    No threshold is below ``least``: held-out cells are all of known types, new ones need not be.
     """
     order = np.argsort(-confidence, kind="stable")
     sorted_confidence = confidence[order]
@@ -90,7 +94,11 @@ def threshold_for(
     at = int(good[-1]) if len(good) else int(np.flatnonzero(allowed)[wrong[allowed].argmin()])
     kept = float(n[at] / len(n))
     threshold = 0.0 if kept == 1.0 else float(sorted_confidence[at])
-    return ThresholdRow(threshold, kept, float(wrong[at]))
+    if threshold >= least:
+        return ThresholdRow(threshold, kept, float(wrong[at]))
+    above = confidence >= least
+    missed = float(1 - right[above].mean()) if above.any() else 0.0
+    return ThresholdRow(least, float(above.mean()), missed)
 
 
 def tail_probability(

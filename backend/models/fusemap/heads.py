@@ -32,6 +32,8 @@ NICHE_WEIGHTS = (0.3, 1.0, 3.0)
 NOVEL_TAIL = 0.01
 #: Confidence is lowered from this tail on.
 FULL_TRUST_TAIL = 0.05
+#: A label that is more likely wrong than right is never given.
+LEAST_CONFIDENCE = 0.5
 #: Levels of the stored reference quantiles.
 QUANTILES = np.linspace(0, 1, 401)
 
@@ -68,7 +70,7 @@ class HeldOut:
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values."""
-        return asdict(self)
+        return {**asdict(self), "table": [asdict(row) for row in self.table]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +219,7 @@ def _calibrate(
     guess = checked.probability.argmax(axis=1)
     right = guess == truth
     confidence = np.where(checked.novel, -1.0, checked.confidence)
-    row = threshold_for(confidence, right, error)
+    row = threshold_for(confidence, right, error, LEAST_CONFIDENCE)
     held_out = HeldOut(
         how=folds.how,
         n_cells=len(truth),

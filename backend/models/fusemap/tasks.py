@@ -17,7 +17,7 @@ from backend.core.layers import MISSING, LayerKey
 from backend.models.common.checkpoint import Checkpoint
 from backend.models.common.prep import gene_index
 from backend.models.fusemap.card import CARD
-from backend.models.fusemap.heads import Calibration, Prediction, predict
+from backend.models.fusemap.heads import LEAST_CONFIDENCE, Calibration, Prediction, predict
 from backend.models.fusemap.model import LabelHead, Model, from_checkpoint
 from backend.models.fusemap.nearest import Near
 from backend.models.fusemap.query import Query, head_for, nearest_sections, new_genes, open_query
@@ -219,7 +219,7 @@ def _threshold(calibration: Calibration, error: float | None) -> float:
     if error is None:
         return calibration.threshold
     table = calibration.held_out.table
-    fit = [row for row in table if row.error <= error]
+    fit = [r for r in table if r.error <= error and r.threshold >= LEAST_CONFIDENCE]
     return min(fit, key=lambda r: r.threshold).threshold if fit else table[-1].threshold
 
 

@@ -1,0 +1,62 @@
+"""Train a FuseMap checkpoint on an atlas."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from backend.core.errors import StoreExists
+from backend.core.job import RunContext
+from backend.models.common.checkpoint import Checkpoint, save_checkpoint
+from backend.models.fusemap.train import TrainParams, train
+from backend.runs.sections import load_measured, use_one_thread
+from backend.store.atlas import Atlas
+
+
+def train_fusemap(
+    atlas_path: Path | str,
+    out: Path | str,
+    params: TrainParams | None = None,
+    ctx: RunContext | None = None,
+    *,
+    leave_out: tuple[str, ...] = (),
+    replace: bool = False,
+) -> Checkpoint:
+    """Train on all sections of an atlas that have expression, and write the checkpoint.
+
+    Parameters
+    ----------
+    atlas_path, out : Path
+        ``out`` is a folder; an unfinished fit is kept beside it and gone on from.
+    params : TrainParams, optional
+    ctx : RunContext, optional
+    leave_out : tuple of str
+        Sections that the training must not see.
+    replace : bool
+        Whether an existing checkpoint may be replaced.
+
+    Raises
+    ------
+    StoreExists, BadStore, TooFewCells, UnknownSection, Cancelled
+    """
+    ctx = ctx or RunContext()
+    target = Path(out)
+    if target.exists() and any(target.iterdir()) and not replace:
+        raise StoreExists(f"{target} exists.", "Choose another folder, or delete it first.")
+    use_one_thread()
+    atlas = Atlas.open(atlas_path)
+    unseen = {atlas.section(name).id for name in leave_out}
+    sections = [s for s in load_measured(atlas, ctx.part(0, 0.05)) if s.id not in unseen]
+    licences = {info.id: info.licence for info in atlas.sections()}
+    state = target.with_name(f"{target.name}.partial")
+    made = train(sections, params or TrainParams(), ctx.part(0.05, 0.98), state, licences)
+    ctx.step(0.98, "Writing the checkpoint")
+    card = {**made.card, "atlas": _atlas_card(atlas)}
+    saved = save_checkpoint(target, Checkpoint(card, made.tensors), replace=replace)
+    ctx.report(1.0, "Trained")
+    return saved
+
+
+def _atlas_card(atlas: Atlas) -> dict[str, Any]:
+    """Say which atlas a checkpoint was trained on."""
+    return {"name": atlas.name, "version": atlas.version, "simulated": atlas.simulated}

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import numpy as np
+
+from backend.models.common.calibration import (
+    fit_temperature,
+    negative_log_likelihood,
+    probabilities,
+    tail_probability,
+    threshold_for,
+    threshold_table,
+)
+
+
+def overconfident(n: int = 4000) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    honest = rng.normal(size=(n, 3))
+    p = probabilities(honest, 1.0)
+    truth = (rng.random((n, 1)) > p.cumsum(axis=1)).sum(axis=1).clip(0, 2)
+    return 4 * honest, truth
+
+
+def test_temperature_of_logits_four_times_too_large_is_four() -> None:
+    logits, truth = overconfident()
+    assert abs(fit_temperature(logits, truth) - 4) < 0.4
+
+
+def test_temperature_improves_the_likelihood() -> None:
+    logits, truth = overconfident()
+    t = fit_temperature(logits, truth)
+    assert negative_log_likelihood(logits, truth, t) < negative_log_likelihood(logits, truth) - 0.1
+
+
+def test_threshold_leaves_at_most_the_stated_error() -> None:
+    confidence = np.array([0.9, 0.8, 0.7, 0.6, 0.5])
+    right = np.array([True, True, False, True, False])
+    row = threshold_for(confidence, right, 0.25)
+    assert (row.threshold, row.kept, row.error) == (0.6, 0.8, 0.25)
+
+
+def test_threshold_is_zero_where_all_may_be_kept() -> None:
+    assert threshold_for(np.array([0.4, 0.3]), np.array([True, True]), 0.1).threshold == 0.0
+
+
+def test_threshold_is_never_below_the_least() -> None:
+    row = threshold_for(np.array([0.9, 0.3]), np.array([True, True]), 0.1, least=0.5)
+    assert (row.threshold, row.kept, row.error) == (0.5, 0.5, 0.0)
+
+
+def test_tied_cells_are_kept_or_left_together() -> None:
+    confidence = np.array([0.9, 0.5, 0.5, 0.5])
+    right = np.array([True, True, False, False])
+    assert threshold_for(confidence, right, 0.4).threshold == 0.9
+
+
+def test_unreachable_error_gives_the_least_there_is() -> None:
+    row = threshold_for(np.array([0.9, 0.8]), np.array([False, True]), 0.1)
+    assert row.error == 0.5
+
+
+def test_table_counts_kept_and_wrong() -> None:
+    rows = threshold_table(np.array([0.92, 0.42]), np.array([True, False]))
+    assert (rows[0].kept, rows[0].error) == (1.0, 0.5)
+    assert (rows[-1].threshold, rows[-1].kept, rows[-1].error) == (0.9, 0.5, 0.0)
+
+
+def test_tail_is_the_share_of_the_reference_above() -> None:
+    tail = tail_probability(np.array([-1.0, 5.0, 10.0, 99.0]), np.linspace(0, 10, 11))
+    np.testing.assert_allclose(tail, [1, 0.5, 0, 0])
