@@ -51,7 +51,7 @@ def complete(categories: Iterable[Category]) -> tuple[Category, ...]:
 
 
 def generate(categories: Sequence[Category]) -> dict[str, str]:
-    """Return a colour for every category name."""
+    """Return a colour for every category name; a family keeps the hue of colours it was given."""
     names = sorted({c.name for c in categories}, key=natural)
     if len(names) <= len(FEW):
         return dict(zip(names, FEW, strict=False))
@@ -65,8 +65,11 @@ def generate(categories: Sequence[Category]) -> dict[str, str]:
     hue = 0
     for family in sorted(families, key=natural):
         grey = GREY.search(family) is not None
-        angle = HUES[hue % len(HUES)] + 11 * (hue // len(HUES))
-        hue += 0 if grey else 1
+        given = [c.colour for c in categories if (c.parent or c.name) == family]
+        angle = _hue_of([colour for colour in given if is_colour(colour)])
+        if angle is None:
+            angle = HUES[hue % len(HUES)] + 11 * (hue // len(HUES))
+            hue += 0 if grey else 1
         colours |= _shades(families[family], angle, 0.015 if grey else _CHROMA)
     return colours
 
@@ -75,6 +78,14 @@ def natural(name: str) -> list[tuple[int, int, str]]:
     """Return a sort key under which "L2" comes before "L10"."""
     parts = re.findall(r"\d+|\D+", name)
     return [(0, int(p), "") if p.isdigit() else (1, 0, p.casefold()) for p in parts]
+
+
+def _hue_of(colours: Sequence[str]) -> float | None:
+    """Return the mean hue of colours, degrees, or None where they are none or grey."""
+    if not colours:
+        return None
+    _, a, b = np.mean([oklab(colour) for colour in colours], axis=0)
+    return math.degrees(math.atan2(b, a)) if math.hypot(a, b) > 0.02 else None
 
 
 def _without_parents(names: list[str]) -> dict[str, str]:

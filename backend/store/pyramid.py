@@ -50,13 +50,15 @@ def bins(codes: NDArray[np.uint64], level: int) -> tuple[NDArray[Any], NDArray[A
     Parameters
     ----------
     codes : (n,) uint64
-        Global codes, ascending.
+        Global codes, ascending, at least one.
     level : int
 
     Returns
     -------
     (b,) uint64, (b,) int64, (b,) uint32
     """
+    if level == 0:  # a shift by all 64 bits is not defined
+        return np.zeros(1, np.uint64), np.zeros(1, np.int64), np.array([len(codes)], np.uint32)
     shift = np.uint64(2 * (LEVELS - level))
     first = _run_starts(codes, shift)
     count = np.diff(first, append=len(codes)).astype(np.uint32)

@@ -23,8 +23,9 @@ from backend.store.schema import TILE_BITS
 
 #: Share of a slot's side left empty around a section.
 MARGIN = 0.04
-#: A block may start a new row at every position as long as this share of its slots is used.
-LEAST_FILL = 0.55
+#: A block has one row per position as long as this share of its slots is used, else compact rows
+#: that still begin anew at every position as long as that share is.
+LEAST_FILL, LEAST_COMPACT_FILL = 0.4, 0.55
 #: Width to height of a block, and of the montage where there is a choice.
 ASPECT = 1.6
 #: Sections smaller than 1/2**MAX_DEPTH of the largest do not get smaller slots.
@@ -121,9 +122,10 @@ def plan_slots(planned: Sequence[PlannedSection]) -> SlotPlan:
     area = sum(len(g) / 4 ** _depth(planned, g, side) for g in groups)
     level = max(0, math.ceil(math.log(max(area, 1), 4)))
     while True:
-        slots = _fit(planned, groups, side, level)
-        if slots is not None:
-            return SlotPlan(level, side, slots)
+        for wide in (True, False):
+            slots = _fit(planned, groups, side, level, wide)
+            if slots is not None:
+                return SlotPlan(level, side, slots)
         level += 1
 
 
@@ -134,7 +136,11 @@ def _depth(planned: Sequence[PlannedSection], group: list[int], side: float) -> 
 
 
 def _fit(
-    planned: Sequence[PlannedSection], groups: list[list[int]], side: float, level: int
+    planned: Sequence[PlannedSection],
+    groups: list[list[int]],
+    side: float,
+    level: int,
+    wide: bool,
 ) -> tuple[Slot, ...] | None:
     """Return slots on a grid of 2**level, or None if the blocks do not fit.
 
@@ -143,7 +149,8 @@ def _fit(
     blocks = []
     for group in groups:
         depth = min(_depth(planned, group, side), max(0, TILE_BITS - level))
-        blocks.append(_block([planned[i] for i in group], group, depth, 1 << (level + depth)))
+        sections = [planned[i] for i in group]
+        blocks.append(_block(sections, group, depth, 1 << (level + depth), wide))
     blocks.sort(key=lambda b: (b.depth, -b.width * b.height))
     finest = level + max(block.depth for block in blocks)
     taken = np.zeros((1 << finest, 1 << finest), bool)
@@ -162,19 +169,34 @@ def _fit(
     return tuple(slots[place] for place in range(len(planned)))
 
 
-def _block(sections: list[PlannedSection], group: list[int], depth: int, widest: int) -> _Block:
+def _block(
+    sections: list[PlannedSection], group: list[int], depth: int, widest: int, wide: bool
+) -> _Block:
     """Lay out the sections of one data set in rows."""
     order = sorted(range(len(group)), key=lambda i: _reading_order(sections[i]))
-    full = 1 << depth  # whole slots of the grid, so that blocks join without gaps
-    width = math.ceil(math.sqrt(len(group) * (ASPECT if len(group) > 2 else 2)))
-    width = min(max(width, 1), widest, len(group))
-    if len(group) > full * full:
-        width = min(-(-width // full) * full, widest)
-    rows = _rows_by_position(sections, order, width)
-    if len(rows) * width * LEAST_FILL > len(group) or len(rows) > widest:
+    rows = _rows_by_position(sections, order, widest) if wide else []
+    width = max(map(len, rows), default=0)
+    if not rows or not _is_filled(rows, width, LEAST_FILL) or len(rows) > widest:
+        width = _compact_width(len(group), depth, widest)
+        rows = _rows_by_position(sections, order, width)
+    if not _is_filled(rows, width, LEAST_COMPACT_FILL if not wide else LEAST_FILL):
+        width = _compact_width(len(group), depth, widest)
         rows = [order[i : i + width] for i in range(0, len(order), width)]
     places = {group[i]: (x, y) for y, row in enumerate(rows) for x, i in enumerate(row)}
     return _Block(depth, width, len(rows), places)
+
+
+def _compact_width(count: int, depth: int, widest: int) -> int:
+    """Return the width of a block of about the wanted shape, whole slots of the grid if large."""
+    width = math.ceil(math.sqrt(count * (ASPECT if count > 2 else 2)))
+    full = 1 << depth  # so that blocks join without gaps
+    if count > full * full:
+        width = -(-width // full) * full
+    return max(1, min(width, widest, count))
+
+
+def _is_filled(rows: list[list[int]], width: int, share: float) -> bool:
+    return sum(map(len, rows)) >= share * width * len(rows)
 
 
 def _rows_by_position(

@@ -1,0 +1,57 @@
+"""Overview levels equal brute force."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from backend.store import pyramid
+from backend.store.morton import LEVELS
+
+
+@st.composite
+def cells(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    n = draw(st.integers(1, 60))
+    places = np.sort(draw(hnp.arrays(np.uint64, n, elements=st.integers(0, 63))))
+    embedding = draw(hnp.arrays(np.int8, (n, 3)))
+    labels = draw(hnp.arrays(np.int16, n, elements=st.integers(-1, 5)))
+    return places << np.uint64(2 * (LEVELS - 3)), embedding, labels
+
+
+@settings(deadline=None)  # the first example compiles the kernels
+@given(cells(), st.integers(0, 3))
+def test_bins_means_and_tops_equal_brute_force(
+    drawn: tuple[np.ndarray, np.ndarray, np.ndarray], level: int
+) -> None:
+    codes, embedding, labels = drawn
+    node = codes >> np.uint64(2 * (LEVELS - level)) if level else np.zeros_like(codes)
+    code, first, count = pyramid.bins(codes, level)
+    means = pyramid.mean_embedding(embedding, first)
+    top, tally = pyramid.top_categories(labels, first, 6)
+    assert count.sum() == len(codes)
+    for i, start in enumerate(first):
+        inside = node == node[start]
+        assert np.flatnonzero(inside).tolist() == list(range(start, start + int(count[i])))
+        np.testing.assert_array_equal(means[i], np.rint(embedding[inside].mean(0)))
+        names, sizes = np.unique(labels[inside & (labels >= 0)], return_counts=True)
+        order = np.lexsort((names, -sizes))[:3]
+        n = len(order)
+        assert top[i].tolist() == [*names[order], *[-1] * (3 - n)]
+        assert tally[i].tolist() == [*sizes[order], *[0] * (3 - n)]
+    assert (np.diff(code.astype(object)) > 0).all()
+
+
+def test_small_atlases_keep_no_level() -> None:
+    assert pyramid.levels_to_keep(np.zeros(100, np.uint64)) == []
+
+
+def test_levels_are_kept_while_a_tile_is_dense(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pyramid, "DENSE_TILE", 10)
+    spread_out = np.arange(64, dtype=np.uint64) << np.uint64(2 * (LEVELS - 3))
+    # Tiles of zoom 0, 1 and 2 hold 64, 16 and 4 of these cells; level 10 is always there.
+    assert pyramid.levels_to_keep(spread_out) == [8, 9, 10]
+    one_place = np.zeros(64, np.uint64)
+    assert pyramid.levels_to_keep(one_place)[:4] == [8, 9, 10, 11]
