@@ -1,0 +1,189 @@
+"""Commands of the FuseMap model: train, embed, annotate, impute."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from backend.cli.console import command, context, say, show
+from backend.core.errors import BadCheckpoint, BadRequest, StoreExists
+
+#: Models that ``train`` knows.
+MODELS = ("fusemap",)
+
+
+def add_commands(commands: Any) -> None:
+    """Add the commands of this module."""
+    _add_train(commands)
+    _add_embed(commands)
+    _add_annotate(commands)
+    _add_impute(commands)
+
+
+def _add_train(commands: Any) -> None:
+    parser = command(
+        commands,
+        "train",
+        run_train,
+        about="Train a model on all sections of an atlas that have expression.",
+        example="train fusemap brain.zarr -o brain.ckpt --seed 0",
+    )
+    parser.add_argument("model", choices=MODELS)
+    parser.add_argument("atlas", type=Path, metavar="ATLAS.zarr")
+    parser.add_argument("-o", "--out", type=Path, required=True, metavar="CHECKPOINT")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--epochs", type=int, default=100, help="iterations of EM")
+    parser.add_argument("--factors", type=int, help="number of factors; chosen on hidden genes")
+    parser.add_argument("--leave-out", default="", help="section ids that training must not see")
+    parser.add_argument("--replace", action="store_true", help="replace an existing checkpoint")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", action="store_true", help="for programs")
+
+
+def run_train(args: argparse.Namespace) -> None:
+    """Train; run again after an interruption to go on."""
+    from backend.models.fusemap.train import TrainParams
+    from backend.runs.train import train_fusemap
+
+    if args.epochs < 1:
+        raise BadRequest(f"--epochs is {args.epochs}.", "Give a number above zero.")
+    checkpoint = train_fusemap(
+        args.atlas,
+        args.out,
+        TrainParams(k=args.factors, iterations=args.epochs),
+        context(args.seed, args.device),
+        leave_out=tuple(filter(None, args.leave_out.split(","))),
+        replace=args.replace,
+    )
+    metrics = checkpoint.card.get("metrics", {})
+    show(metrics, args.json, lambda m: f"Wrote {args.out}.\n" + _lines(m))
+
+
+def _lines(values: Any, indent: str = "  ") -> str:
+    """Return nested figures as indented lines; long lists are left to ``--json``."""
+    lines = []
+    for name, value in values.items():
+        if isinstance(value, dict):
+            lines += [f"{indent}{name}:", _lines(value, indent + "  ")]
+        elif not isinstance(value, list | tuple):
+            shown = f"{value:.3f}" if isinstance(value, float) else value
+            lines.append(f"{indent}{name}: {shown}")
+    return "\n".join(line for line in lines if line)
+
+
+def _add_embed(commands: Any) -> None:
+    parser = command(
+        commands,
+        "embed",
+        run_embed,
+        about="Write embeddings into an atlas, so that every gene can be imputed.",
+        example="embed brain.zarr --checkpoint brain.ckpt",
+    )
+    parser.add_argument("atlas", type=Path, metavar="ATLAS.zarr")
+    parser.add_argument("--checkpoint", type=Path, required=True)
+    parser.add_argument("--json", action="store_true", help="for programs")
+
+
+def run_embed(args: argparse.Namespace) -> None:
+    """Embed all sections with expression."""
+    from backend.runs.embed import embed_atlas
+
+    found = embed_atlas(args.atlas, args.checkpoint, context())
+    show(
+        found,
+        args.json,
+        lambda f: (
+            f"Embedded {len(f['embedded'])} sections in {f['dimensions']} dimensions; "
+            f"{f['genes']:,} genes can be imputed. Passed over {len(f['passed_over'])} sections "
+            "without enough expression."
+        ),
+    )
+
+
+def _add_annotate(commands: Any) -> None:
+    parser = command(
+        commands,
+        "annotate",
+        run_annotate,
+        about="Annotate a section: types, regions, confidence, and an honest 'unassigned'.",
+        example="annotate brain.zarr query.h5ad -o annotated.h5ad --csv annotated.csv",
+    )
+    parser.add_argument("atlas", type=Path, metavar="ATLAS.zarr")
+    parser.add_argument("query", type=Path, metavar="QUERY.h5ad")
+    parser.add_argument("-o", "--out", type=Path, required=True, metavar="OUT.h5ad")
+    parser.add_argument("--csv", type=Path, help="also a table with the columns of MapMyCells")
+    parser.add_argument("--checkpoint", type=Path, help="NAME.ckpt beside the atlas if unset")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", action="store_true", help="for programs")
+
+
+def run_annotate(args: argparse.Namespace) -> None:
+    """Annotate a file; the file itself is only read."""
+    from backend.runs.annotate import annotate_file
+
+    for path in filter(None, (args.out, args.csv)):
+        if path.exists():
+            raise StoreExists(f"'{path}' exists already.", "Choose another name.")
+    found = annotate_file(
+        args.atlas,
+        args.query,
+        _checkpoint(args),
+        out_h5ad=args.out,
+        out_csv=args.csv,
+        ctx=context(args.seed),
+    )
+    show(found, args.json, _annotated)
+
+
+def _checkpoint(args: argparse.Namespace) -> Path:
+    path: Path = args.checkpoint or args.atlas.with_suffix(".ckpt")
+    if not (path / "card.json").is_file():
+        raise BadCheckpoint(
+            f"There is no checkpoint at '{path}'.",
+            f"Train one: python -m backend train fusemap {args.atlas} -o {path}",
+        )
+    return path
+
+
+def _annotated(found: dict[str, Any]) -> str:
+    lines = [f"{found['cells']:,} cells annotated."]
+    for section, figures in found["figures"].items():
+        genes = figures["genes"]
+        lines.append(f"{section}: {genes['matched']} genes matched; cells left unassigned:")
+        lines += [
+            f"  {name}: {100 * entry['unassigned']:.1f} %"
+            for name, entry in figures["labels"].items()
+            if "unassigned" in entry
+        ]
+    return "\n".join(lines)
+
+
+def _add_impute(commands: Any) -> None:
+    parser = command(
+        commands,
+        "impute",
+        run_impute,
+        about="Impute genes in a section and write them as .h5ad.",
+        example="impute brain.zarr --section BZ9 --genes Slc17a7,Gad1 -o imputed.h5ad",
+    )
+    parser.add_argument("atlas", type=Path, metavar="ATLAS.zarr")
+    parser.add_argument("--section", required=True)
+    parser.add_argument("--genes", required=True, help="symbols, separated by commas")
+    parser.add_argument("-o", "--out", type=Path, required=True, metavar="OUT.h5ad")
+    parser.add_argument("--checkpoint", type=Path, help="NAME.ckpt beside the atlas if unset")
+    parser.add_argument("--json", action="store_true", help="for programs")
+
+
+def run_impute(args: argparse.Namespace) -> None:
+    """Impute genes."""
+    from backend.runs.impute import impute_section
+
+    if args.out.exists():
+        raise StoreExists(f"'{args.out}' exists already.", "Choose another name.")
+    genes = [g.strip() for g in args.genes.split(",") if g.strip()]
+    if not genes:
+        raise BadRequest("--genes names no gene.", "For example --genes Slc17a7,Gad1.")
+    found = impute_section(args.atlas, args.section, genes, _checkpoint(args), args.out, context())
+    say(f"Wrote {args.out}.")
+    show(found, args.json, lambda f: _lines(f["trust"]))
