@@ -8,6 +8,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.core.data import SectionInfo
 from backend.core.geometry import CODE_BITS, Slot, TileAddress
 from backend.tiles.raster import frozen
 
@@ -15,6 +16,39 @@ from backend.tiles.raster import frozen
 SUBPIXELS = 64
 #: Steps of coverage at the edge of a disc; the last is full.
 COVERAGE = 4
+#: Cells are discs where their mean distance is at least this many pixels.
+DISC_FROM = 0.9
+#: Discs are drawn no smaller than LEAST pixels, and where cells are far apart up to MODEST pixels,
+#: so that an overview looks like tissue and not like dust.
+LEAST, MODEST = 0.9, 1.5
+#: Overlapping discs of at least this radius are parted by a line about a pixel wide.
+PARTED_FROM, PARTING = 3.0, 1.0
+
+
+def disc_radius(info: SectionInfo, scale: float) -> float:
+    """Return the radius at which a section's cells are drawn, 0 where they are no discs.
+
+    Parameters
+    ----------
+    info : SectionInfo
+    scale : float
+        Pixels per unit of the section's coordinates.
+
+    Returns
+    -------
+    float
+        Pixels: half the distance of neighbours, a little more in overviews.
+    """
+    area = max(info.extent.width, 1e-9) * max(info.extent.height, 1e-9)
+    apart = min(max(np.sqrt(area / max(info.n_cells, 1)), 2 * info.radius), 6 * info.radius)
+    if apart * scale < DISC_FROM:
+        return 0.0
+    return float(max(info.radius * scale, min(0.4 * apart * scale, MODEST), LEAST))
+
+
+def far(shape: tuple[int, ...]) -> NDArray[np.int64]:
+    """Return the distances of a raster without discs: to the nearest centre, and the next."""
+    return np.full((2, *shape), np.iinfo(np.int64).max, np.int64)
 
 
 def rows_near(
@@ -69,6 +103,8 @@ def put_discs(
 ) -> None:
     """Draw cells as discs; where discs overlap, the nearest centre wins, then the lower row.
 
+    Large discs that overlap are parted by a thin line of half coverage.
+
     Positions are whole numbers counted from the plane's corner, so that a disc is the same in
     every tile that it touches.
 
@@ -83,13 +119,14 @@ def put_discs(
     index : (h, w) uint16
     cover : (h, w) uint8
         Covered part of each pixel, 1 .. COVERAGE.
-    distance : (h, w) int64
-        Squared distance to the nearest centre so far; large where there is none.
+    distance : (2, h, w) int64
+        Squared distances to the two nearest centres so far; see ``far``.
     """
     steps = np.arange(1, COVERAGE + 1)
     edge = np.maximum(0.0, radius + 0.5 - (steps - 0.5) / COVERAGE) * SUBPIXELS
     limits = np.floor(edge * edge).astype(np.int64)
-    _put_discs(frozen(xy), frozen(colours), limits, index, cover, distance)
+    parting = PARTING * SUBPIXELS / 2 if radius >= PARTED_FROM else 0.0
+    _put_discs(frozen(xy), frozen(colours), limits, parting, index, cover, distance)
 
 
 def subpixels(
@@ -173,9 +210,26 @@ def _rows_in_box(codes: Any, left: int, top: int, right: int, bottom: int, shift
 
 
 @numba.njit(cache=True, nogil=True)
-def _put_discs(xy: Any, colours: Any, limits: Any, index: Any, cover: Any, distance: Any) -> None:
+def _part(xy: Any, owner: Any, distance: Any, parting: float, cover: Any) -> None:
+    """Halve the coverage of pixels close to the line between two centres."""
+    for py in range(owner.shape[1]):
+        for px in range(owner.shape[2]):
+            a, b = owner[0, py, px], owner[1, py, px]
+            if a < 0 or b < 0:
+                continue
+            dx, dy = float(xy[a, 0] - xy[b, 0]), float(xy[a, 1] - xy[b, 1])
+            apart = np.sqrt(dx * dx + dy * dy)
+            if apart > 0 and distance[1, py, px] - distance[0, py, px] < 2 * apart * parting:
+                cover[py, px] = min(cover[py, px], COVERAGE // 2)
+
+
+@numba.njit(cache=True, nogil=True)
+def _put_discs(
+    xy: Any, colours: Any, limits: Any, parting: float, index: Any, cover: Any, distance: Any
+) -> None:
     height, width = index.shape
     widest = limits[0]
+    owner = np.full((2, height, width) if parting > 0 else (2, 0, 0), -1, np.int32)
     reach = np.int64(np.ceil(np.sqrt(float(widest))))
     for i in range(len(xy)):
         if colours[i] == 0:
@@ -190,10 +244,21 @@ def _put_discs(xy: Any, colours: Any, limits: Any, index: Any, cover: Any, dista
             for px in range(left, right + 1):
                 dx = px * SUBPIXELS + SUBPIXELS // 2 - x
                 d = dx * dx + dy * dy
-                if d <= widest and d < distance[py, px]:
-                    distance[py, px] = d
+                if d > widest or d >= distance[1, py, px]:
+                    continue
+                place = 0 if d < distance[0, py, px] else 1
+                if place == 0:
+                    distance[1, py, px] = distance[0, py, px]
+                distance[place, py, px] = d
+                if parting > 0:
+                    if place == 0:
+                        owner[1, py, px] = owner[0, py, px]
+                    owner[place, py, px] = i
+                if place == 0:
                     index[py, px] = colours[i]
                     level = 1
                     while level < len(limits) and d <= limits[level]:
                         level += 1
                     cover[py, px] = level
+    if parting > 0:
+        _part(xy, owner, distance, parting, cover)

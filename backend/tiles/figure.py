@@ -17,7 +17,7 @@ from backend.core.geometry import Bounds
 from backend.core.layers import LayerInfo, LayerKey, Style
 from backend.store.atlas import Atlas
 from backend.tiles import shade
-from backend.tiles.discs import COVERAGE, SUBPIXELS, put_discs
+from backend.tiles.discs import COVERAGE, SUBPIXELS, disc_radius, far, put_discs
 from backend.tiles.page import Bar, Entry, Page, Words
 from backend.tiles.palette import theme_of
 from backend.tiles.spans import MONTAGE, layer_span
@@ -25,8 +25,6 @@ from backend.tiles.values import Values
 
 #: Widths that may be asked for, pixels.
 WIDTHS = (400, 6000)
-#: Cells are discs from this radius on, pixels; the smallest disc drawn.
-DISC_FROM, LEAST_RADIUS = 0.5, 0.9
 #: Room around the cells, as a fraction of the picture; its tallest shape.
 MARGIN, TALLEST = 0.02, 2.0
 KINDS = {
@@ -152,8 +150,8 @@ def _label_picture(
         codes = values.confident_codes(info, key, info.rows, style.least)
         counts += np.bincount(codes.astype(np.int64) + 1, minlength=len(counts))
         places = _places(values, info, frame)
-        radius = info.radius * frame.scale
-        if radius >= DISC_FROM:
+        radius = disc_radius(info, frame.scale)
+        if radius:
             drawing.discs(places, shade.index_labels(codes, wanted), radius)
         else:
             drawing.fill(shade.index_labels(_majority(places, codes, frame), wanted))
@@ -183,8 +181,8 @@ def _number_picture(
         found = values.of(info, key, info.rows)
         absent += int(np.isnan(found).sum())
         places = _places(values, info, frame)
-        radius = info.radius * frame.scale
-        if radius >= DISC_FROM:
+        radius = disc_radius(info, frame.scale)
+        if radius:
             found = np.where(np.isnan(found), np.float32(np.inf), found)
             drawing.discs(places, shade.index_numbers(found, scale, shade.STEPS), radius)
         else:
@@ -200,13 +198,12 @@ class _Drawing:
         shape = (frame.height, frame.width)
         self._index = np.zeros(shape, np.uint16)
         self._cover = np.full(shape, COVERAGE, np.uint8)
-        self._distance = np.full(shape, np.iinfo(np.int64).max, np.int64)
+        self._distance = far(shape)
 
     def discs(self, places: NDArray[np.float64], index: NDArray[np.uint16], radius: float) -> None:
         """Draw cells as discs."""
         centres = np.floor(places * SUBPIXELS).astype(np.int64)
-        size = max(radius, LEAST_RADIUS)
-        put_discs(centres, index, size, self._index, self._cover, self._distance)
+        put_discs(centres, index, radius, self._index, self._cover, self._distance)
 
     def fill(self, index: NDArray[np.uint16]) -> None:
         """Draw pixels where there is nothing yet."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +18,9 @@ RGB = tuple[int, ...]
 PLOT = 0.74
 #: Legend rows that are printed, at most; the rest is named as a number.
 MOST_ROWS = 48
+#: Fonts that are tried, first to last.
+FONTS = ("DejaVuSans.ttf", "LiberationSans-Regular.ttf", "Arial.ttf")
+_PLAIN = str.maketrans({"µ": "u", "μ": "u", "²": "2", "–": "-", "−": "-", "≥": ">="})
 
 
 class Entry(NamedTuple):
@@ -111,7 +115,8 @@ class Page:
         self, draw: Any, at: tuple[int, int], text: str, size: float, colour: RGB, room: int = 0
     ) -> None:
         """Write one line, cut with an ellipsis where it is longer than ``room`` pixels."""
-        font = ImageFont.load_default(self.em * size)
+        text = printable(text)
+        font = font_of(self.em * size)
         room = room or self.width - at[0] - self.em
         while text and font.getlength(text) > room:
             text = text.removesuffix("…")[:-1].rstrip() + "…"
@@ -123,7 +128,7 @@ class Page:
         left, top = at
         em, step = self.em, self.em * 1.6
         right = self.width - em
-        count_font = ImageFont.load_default(em * 1.0)
+        count_font = font_of(em * 1.0)
         for i, entry in enumerate(entries[:MOST_ROWS]):
             y = round(top + i * step)
             draw.rectangle((left, y, left + em, y + em), fill=entry.colour)
@@ -170,6 +175,24 @@ class Page:
         draw.rectangle((em, y, em + wide, y + max(3, em // 4)), fill=self._text)
         text = f"{length / 1000:g} mm" if unit == "um" and length >= 1000 else f"{length:g} {name}"
         self._write(draw, (em, round(y + em * 0.6)), text, 1.0, self._text)
+
+
+@lru_cache(maxsize=64)
+def font_of(size: float) -> Any:
+    """Return a font with Greek letters where one is installed, else the one of Pillow."""
+    for name in FONTS:
+        try:
+            return ImageFont.truetype(name, size)
+        except OSError:
+            continue
+    return ImageFont.load_default(size)
+
+
+def printable(text: str) -> str:
+    """Return text without the signs that Pillow's own font lacks, where that is all there is."""
+    if font_of(12.0).getname()[0] != "Aileron":
+        return text
+    return text.translate(_PLAIN)
 
 
 def round_length(length: float) -> float:

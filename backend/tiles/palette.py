@@ -145,3 +145,11 @@ _TO_LAB = np.array(
         [0.0259040371, 0.7827717662, -0.8086757660],
     ]
 )
+
+
+def client_palettes(steps: int = 33) -> dict[str, list[str]]:
+    """Return evenly spaced CSS colours of every palette; the content of assets/palettes.json."""
+    return {
+        name: [f"#{r:02x}{g:02x}{b:02x}" for r, g, b in palette(name, steps)]
+        for name in palette_names()
+    }

@@ -23,7 +23,16 @@ from backend.core.layers import LayerKey, Style, TileKey
 from backend.store.atlas import Atlas
 from backend.tiles import raster, shade
 from backend.tiles.cache import ArrayCache, tile_cache_key
-from backend.tiles.discs import COVERAGE, SUBPIXELS, put_discs, rows_near, subpixels
+from backend.tiles.discs import (
+    COVERAGE,
+    LEAST,
+    SUBPIXELS,
+    disc_radius,
+    far,
+    put_discs,
+    rows_near,
+    subpixels,
+)
 from backend.tiles.paint import Painter, painter_of
 from backend.tiles.png import indexed_png
 from backend.tiles.spans import MONTAGE, Histogram, layer_histogram, layer_span
@@ -32,10 +41,8 @@ from backend.tiles.warm import warm_kernels
 
 __all__ = ["Histogram", "Tile", "TileRenderer"]
 
-#: Cells are discs from this radius on, pixels.
-DISC_FROM = 0.5
-#: Smallest and largest radius of a disc; of 256 pixels per tile.
-LEAST_RADIUS, MOST_RADIUS = 0.9, 64.0
+#: Largest radius of a disc, of 256 pixels per tile.
+MOST_RADIUS = 64.0
 SIZES = (256, 512)
 #: Bytes of ranges and histograms that a renderer keeps: some ten thousand.
 RANGE_BYTES = 8 << 20
@@ -167,12 +174,12 @@ class TileRenderer:
         return () if around is None else (around,)
 
     def _radius(self, info: SectionInfo, address: TileAddress, size: int) -> float:
-        """Return the radius of a section's cells in pixels, 0 where they are drawn as pixels."""
+        """Return the radius of a section's discs in pixels, 0 where its cells are pixels."""
         level = raster.pixel_level(address, size)
-        radius = info.radius / self.atlas.world_um * 2.0**level
-        if radius < DISC_FROM and not raster.is_finer_than_codes(info.slot, address, size):
-            return 0.0
-        return min(max(radius, LEAST_RADIUS), MOST_RADIUS * size / 256)
+        radius = disc_radius(info, 2.0**level / self.atlas.world_um)
+        if raster.is_finer_than_codes(info.slot, address, size):
+            radius = max(radius, LEAST)
+        return min(radius, MOST_RADIUS * size / 256)
 
     def _draw_discs(
         self,
@@ -184,7 +191,7 @@ class TileRenderer:
         size = len(index)
         level = raster.pixel_level(address, size)
         cover = np.full(index.shape, COVERAGE, np.uint8)
-        distance = np.full(index.shape, np.iinfo(np.int64).max, np.int64)
+        distance = far(index.shape)
         corner = np.array([address.x, address.y], np.int64) * (size * SUBPIXELS)
         for info, radius in discs:
             reach = (radius + 1) / size
