@@ -100,8 +100,7 @@ def _paint_bodies(canvas: _Canvas) -> NDArray[np.float64]:
     _paint_mantle(canvas, mantle)
     wall = (f.white > 0.1) & (f.angle < rhinal(f.a)) | (f.a > 1.5)
     beside = np.where(wall, np.minimum(f.depth, f.u - fissure(f.a)), f.depth)
-    surface = np.where(mantle, beside, surface)
-    return surface
+    return np.where(mantle, beside, surface)
 
 
 def _bulb(f: Frame, codes: dict[str, int]) -> tuple[NDArray[np.float64], NDArray[np.int16]]:
