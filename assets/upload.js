@@ -18,7 +18,7 @@
     else if (body) { options.body = JSON.stringify(body); options.headers["Content-Type"] = "application/json"; }
     const reply = await fetch(url, options);
     const found = await reply.json().catch(() => ({ error: "Unreadable", message: `The server answered ${reply.status}.`, hint: [] }));
-    if (!reply.ok) throw found;
+    if (!reply.ok) throw { ...found, status: reply.status };
     return found;
   }
   const fault = (problem) => (problem && problem.message && problem.error ? problem
@@ -52,7 +52,8 @@
         progress(sending.upload.received, file.size);
       } catch (problem) {
         if (!sending) return;
-        if (problem && problem.error && problem.error !== "WrongOffset") { refuse(file, problem); return; }
+        if (problem && problem.status === 409) { sending.upload = await ask("GET", `/api/uploads/${sending.upload.id}`).catch(() => sending.upload); continue; }
+        if (problem && problem.status && problem.status < 500) { refuse(file, problem); return; }
         show({ step: "sending", name: file.name, size: file.size, sent: from, paused: true, problem: fault(problem).message });
         return;
       }
