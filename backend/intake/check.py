@@ -33,7 +33,7 @@ __all__ = ["Finding", "Preflight", "inspect", "preflight", "preview"]
 #: Cells below which nothing can be said, and below which little.
 LEAST_CELLS, FEW_CELLS = 20, 200
 #: Cells that the annotation handles per second on one core, and its start.
-CELLS_PER_SECOND, START_SECONDS = 500.0, 8.0
+CELLS_PER_SECOND, START_SECONDS = 1000.0, 8.0
 #: What a look may use.
 MEMORY_BYTES, SECONDS = 6_000_000_000, 180
 _log = logging.getLogger(__name__)

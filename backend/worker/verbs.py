@@ -37,6 +37,7 @@ def reading(card: Mapping[str, Any], name: str) -> ReadMapping:
     """Return how to read an upload: as its preflight card told its owner."""
     unit = card.get("xy_unit") or "um"
     return ReadMapping(
+        dataset=name,
         title=name.replace("{", "(").replace("}", ")"),
         xy=card.get("coordinates_in") or None,
         scale=1000.0 if unit == "mm" else 1.0,
