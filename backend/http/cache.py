@@ -90,9 +90,21 @@ class RedisBytes(RedisSerializer):
 
 
 class TileFiles(FileSystemCache):
-    """A folder of tiles that drops the oldest quarter when it is full."""
+    """A folder of tiles that drops the oldest quarter when it is full.
+
+    The files are counted in memory, where cachelib writes a second file for each: another process
+    may add some unseen, and the folder hold that many more until the next count.
+    """
 
     serializer = FileBytes()
+    _n = 0
+
+    @property
+    def _file_count(self) -> int:
+        return self._n
+
+    def _update_count(self, delta: int | None = None, value: int | None = None) -> None:
+        self._n = self._n + delta if delta else value or 0
 
     def _prune(self) -> None:
         if not self._over_threshold():
