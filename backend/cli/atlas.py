@@ -39,7 +39,8 @@ def _add_demo(commands: Any) -> None:
 
 def run_demo(args: argparse.Namespace) -> None:
     """Make the simulated atlas."""
-    from backend.demo import demo_query, make_demo
+    from backend.demo.make import make_demo
+    from backend.demo.query import demo_query
 
     for name in ("sections", "cells", "genes"):
         if getattr(args, name) < 1:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,11 +66,11 @@ def _in_process(
     for title, keys in _layers(backend, rng, repeats).items():
         say(f"tiles: {title}")
         times = [
-            _timed(lambda k=k, a=a: backend.tile(TileKey(MONTAGE, k, Style(), a)))
+            _timed(partial(backend.tile, TileKey(MONTAGE, k, Style(), a)))
             for k, a in zip(keys, addresses, strict=True)
         ]
         yield _row(f"tile in process, {title}", times)
-    yield _row("pick a cell", [_timed(lambda p=p: backend.pick(*p)) for p in _points(backend, rng)])
+    yield _row("pick a cell", [_timed(partial(backend.pick, *p)) for p in _points(backend, rng)])
 
 
 def _read(atlas: Any, address: TileAddress) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -348,8 +349,19 @@ class Backend:
         inputs: Mapping[str, Any],
         owner: str,
     ) -> Job:
-        """Queue a run; the same inputs and parameters give the same job."""
-        return self.jobs.submit(model, verb, params, inputs, owner)
+        """Queue a run; the same data, parameters and checkpoint give the same job."""
+        # An upload is known by what it holds, not by the id of this sending.
+        identity = {name: value for name, value in inputs.items() if name != "upload"}
+        identity["checkpoint"] = _fingerprint(self.checkpoint)
+        return self.jobs.submit(model, verb, params, inputs, owner, identity)
+
+
+def _fingerprint(checkpoint: Path | None) -> str:
+    """Return what tells one checkpoint from another: its card names the weights by their hash."""
+    card = None if checkpoint is None else checkpoint / "card.json"
+    if card is None or not card.is_file():
+        return ""
+    return hashlib.sha256(card.read_bytes()).hexdigest()
 
 
 def _n_imputable(embedding: NDArray[np.float32] | None) -> int:

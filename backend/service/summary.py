@@ -101,7 +101,8 @@ def composition(
         np.asarray(b.codes[rows]),
         (len(a.categories), len(b.categories)),
     )
-    return table[code]
+    chosen: NDArray[np.int64] = table[code]
+    return chosen
 
 
 def section_anchors(plane: Plane, info: SectionInfo, key: LayerKey) -> list[Anchor]:
