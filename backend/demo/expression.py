@@ -60,7 +60,7 @@ def true_log_rate(
     part = slice(cells.start[first], cells.start[last])
     kind, parent = cells.kind[part], cells.parent[part]
     scaled = cells.factors[part] * _gradients()[kind][:, None]
-    rate = np.exp(
+    rate: NDArray[np.float32] = np.exp(
         model.base[genes]
         + model.of_type[kind][:, genes]
         + model.of_region[parent][:, genes]
@@ -68,7 +68,8 @@ def true_log_rate(
     )
     edges = cells.start[first : last + 1] - cells.start[first]
     total = np.add.reduceat(rate, edges[:-1], axis=0)
-    return np.log(total / np.diff(edges)[:, None]).astype(np.float32)
+    mean: NDArray[np.float32] = np.log(total / np.diff(edges)[:, None]).astype(np.float32)
+    return mean
 
 
 def draw_counts(
@@ -149,9 +150,20 @@ def _depths(technology: Technology, n: int, seed: tuple[int, ...]) -> NDArray[np
 
 
 @njit(cache=True, nogil=True)
-def _draw(  # pragma: no cover - compiled
-    first, last, start, pair, table, scaled, loadings, depth, theta, shape, dropout, stream
-):
+def _draw(
+    first: int,
+    last: int,
+    start: NDArray[np.int64],
+    pair: NDArray[np.int32],
+    table: NDArray[np.float32],
+    scaled: NDArray[np.float32],
+    loadings: NDArray[np.float32],
+    depth: NDArray[np.float32],
+    theta: float,
+    shape: int,
+    dropout: float,
+    stream: np.uint64,
+) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.uint16]]:
     """Return (nonzeros per row, columns, counts) of observations first .. last - 1."""
     g = table.shape[1]
     k = loadings.shape[0]

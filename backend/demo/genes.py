@@ -133,9 +133,9 @@ def _random_effects(
     mixing = rng.normal(0.0, 1.0, (_RANK, g)) * (rng.random((_RANK, g)) < 0.3)
     of_type = np.clip(profile @ mixing * 0.8, -2.5, 3.0)
     marks = (rng.random((profile.shape[0], g)) < 0.025) & (rng.random(g) < 0.25)
-    of_type += marks * rng.uniform(1.5, 3.0, g)
+    of_type = np.clip(of_type + marks * rng.uniform(1.5, 3.0, g), -2.5, 3.2)
     of_region = rng.normal(0.0, 0.6, (len(families()), g)) * (rng.random(g) < 0.15)
     of_region += (rng.random(of_region.shape) < 0.012) * 1.8
     loadings = rng.normal(0.0, 0.7, (N_FACTORS, g)) * (rng.random((N_FACTORS, g)) < 0.16)
-    base = rng.normal(-0.9, 0.9, g) + np.where(lively, 0.0, 0.6)
+    base = np.clip(rng.normal(-0.9, 0.9, g) + np.where(lively, 0.0, 0.6), -3.0, 0.8)
     return base, of_type * lively, of_region * lively, loadings * lively

@@ -105,7 +105,8 @@ def _tier_points(
     points, keep = points[valid], keep[valid]
     leaf = _leaves(plane, box, points, is_round)
     taken = (leaf >= 0) & (tiers[leaf] == tier) & (keep < densities[leaf] / density)
-    return points[taken]
+    kept: NDArray[np.float64] = points[taken]
+    return kept
 
 
 def _hexagons(box: Box, step: float) -> NDArray[np.float64]:

@@ -9,7 +9,7 @@ from backend.core.data import SectionData
 from backend.core.errors import Cancelled
 from backend.core.geometry import Bounds
 from backend.core.job import RunContext
-from backend.demo.genes import gene_model
+from backend.demo.genes import GeneModel, gene_model
 from backend.demo.section import SectionSpec, layout, section_data
 from backend.demo.sections import plan_sections
 from backend.store.write import AtlasWriter, PlannedSection
@@ -26,7 +26,7 @@ def make_demo(
     out: Path,
     *,
     sections: int = 20,
-    cells: int = 150_000,
+    cells: int = 200_000,
     genes: int = 3000,
     seed: int = 0,
     ctx: RunContext | None = None,
@@ -60,7 +60,9 @@ def make_demo(
     ctx.step(1.0, "The demo atlas is ready")
 
 
-def _write(writer: AtlasWriter, specs, model, ctx: RunContext) -> None:
+def _write(
+    writer: AtlasWriter, specs: tuple[SectionSpec, ...], model: GeneModel, ctx: RunContext
+) -> None:
     """Write the sections that are pending, then finish."""
     pending = set(writer.pending)
     total = sum(spec.n_cells for spec in specs)
@@ -76,7 +78,7 @@ def _write(writer: AtlasWriter, specs, model, ctx: RunContext) -> None:
     writer.finish()
 
 
-def _section(spec: SectionSpec, model, ctx: RunContext) -> SectionData:
+def _section(spec: SectionSpec, model: GeneModel, ctx: RunContext) -> SectionData:
     return section_data(spec, model, lambda f: ctx.step(f, f"Simulating {spec.title}"))
 
 

@@ -137,7 +137,7 @@ def _paint_core(canvas: _Canvas, cerebrum: NDArray[np.bool_]) -> None:
     rows = np.flatnonzero(core)
     canvas.leaf[rows] = nearest_nucleus(f.u[rows], f.h[rows], f.a[rows], FOREBRAIN, canvas.codes)
     radius = thalamic_radius(f.u, f.h, f.a)
-    flank = core & (f.u > 1.1) & (f.a > -2.35) & (f.a < -0.5) & (f.h < 2.6)
+    flank = core & (f.u > 1.1) & (f.a > -2.35) & (f.a < -0.8) & (f.h < 2.6)
     canvas.paint(flank & (radius > 0.93) & (radius < 1.05), "Reticular nucleus")
     canvas.paint(flank & (radius >= 1.05) & (radius < 1.17) & (f.h > -0.3), "Internal capsule")
     canvas.paint(
@@ -199,7 +199,7 @@ def _paint_old_cortex(canvas: _Canvas, base: NDArray[np.bool_]) -> None:
     """Paint piriform and entorhinal cortex, cortical amygdala and olfactory tubercle."""
     f = canvas.frame
     piriform_end = np.where(f.a > -0.6, 150.0, 138.0) + 4 * np.sin(2 * f.a)
-    lobe = base & (f.u > 0.55)
+    lobe = base & (f.u > np.where(f.a < -2.0, 2.05, 0.55))
     entorhinal = lobe & (f.a < -2.95) & (f.white > 0)
     canvas.paint(entorhinal, "Entorhinal")
     canvas.paint(entorhinal & (f.depth < 0.13), "L1")

@@ -171,11 +171,13 @@ def place_factors(
     brain: NDArray[np.float64], leaf: NDArray[np.int16], layer: NDArray[np.float32]
 ) -> NDArray[np.float32]:
     """Return the smooth functions of the place that expression follows, (n, N_FACTORS)."""
-    side, down, front = np.abs(brain[:, 0]) / 2500 - 1, brain[:, 1] / 2500 - 1.4, brain[:, 2] / 2500
+    side, down = np.abs(brain[:, 0]) / 2500 - 1, brain[:, 1] / 2500 - 1.4
+    front = np.tanh(brain[:, 2] / 4000)
     bend = np.sin(1.9 * side + 1.1 * front)
     swell = np.sin(1.4 * down - 0.8 * front + 0.6)
     depth = 2.0 * layer - 1.0
-    return np.stack([front, down, side, depth, bend, swell], axis=1).astype(np.float32)
+    factors = np.stack([front, down, side, depth, bend, swell], axis=1)
+    return np.asarray(factors, np.float32)
 
 
 def _box(axis: Axis) -> tuple[float, float, float, float]:
@@ -229,7 +231,7 @@ def _spots(
     points = np.stack([x.ravel(), np.repeat(rows, columns.size)], axis=1)
     brain = plane(points)
     points = points[locate(brain[:, 0], brain[:, 1], brain[:, 2]).leaf >= 0]
-    away = np.hypot(points[:, 0] - points[:, 0].mean(), points[:, 1] - points[:, 1].mean())
+    away = np.abs(points - points.mean(axis=0)).max(axis=1)
     return points[np.sort(np.argsort(away, kind="stable")[: spec.n_cells])]
 
 
@@ -269,4 +271,5 @@ def _commonest(kind: NDArray[np.int16], owner: NDArray[np.int64], n: int) -> NDA
     who = pairs // 1024
     order = np.lexsort((pairs, -count, who))
     first = np.searchsorted(who[order], np.arange(n))
-    return (pairs[order][first] % 1024).astype(np.int16)
+    kinds: NDArray[np.int16] = (pairs[order][first] % 1024).astype(np.int16)
+    return kinds

@@ -11,9 +11,10 @@ from backend.demo.technologies import technologies
 _HALF = (-150.0, 0.0, 5_700.0, 8_000.0)
 #: Order in which technologies take their turns; twenty sections are one round.
 _TURNS = (
-    "merfish starmap xenium merfish visium slideseq iss merfish starmap merfish "
-    "xenium merfish starmap iss merfish slideseq visium xenium starmap merfish"
-).split()
+    "merfish", "starmap", "xenium", "merfish", "visium", "slideseq", "iss",
+    "merfish", "starmap", "merfish", "xenium", "merfish", "starmap", "iss",
+    "merfish", "slideseq", "visium", "xenium", "starmap", "merfish",
+)  # fmt: skip
 
 
 class _Series(NamedTuple):

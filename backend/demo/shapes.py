@@ -168,7 +168,7 @@ def cerebrum_depth(u: Field, h: Field, a: Field) -> tuple[Field, Field]:
     depth, nu, nh = squircle_depth(u, h, wide, top - centre, centre - low, centre, 2.25)
     reach = np.clip(depth, 0.0, 2.6)
     angle = np.degrees(np.arctan2(u + reach * nu, h + reach * nh - centre))
-    depth = soft_min(depth, 1.1 * (a + 5.2), 0.6)
+    depth = soft_min(depth, 1.8 * (a + 4.95), 0.6)
     return soft_min(depth, 1.1 * (3.35 - a), 0.5), angle
 
 
@@ -204,7 +204,7 @@ def frame(u: Field, h: Field, a: Field) -> Frame:
     front = knots(a, ((0.6, -4.0), (1.15, 0.35), (1.6, 0.95), (2.6, 1.0)))
     white = np.where(a > 0.6, soft_max(white, front - u, 0.5), white)
     pial = soft_min(hull, u - fissure(a), 0.55)
-    layer = pial / np.maximum(pial + np.maximum(white, 0.0), 1e-3)
+    layer = np.clip(pial / np.maximum(pial + np.maximum(white, 0.0), 1e-3), 0.0, 1.0)
     return Frame(u, h, a, depth, angle, pial, white, layer)
 
 

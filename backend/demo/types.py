@@ -123,7 +123,8 @@ def priors() -> NDArray[np.float32]:
     for row, region in enumerate(regions()):
         for name, share in _mixture(region.name, region.parent).items():
             table[row, codes[name]] += share
-    return table / table.sum(axis=1, keepdims=True)
+    shares: NDArray[np.float32] = table / table.sum(axis=1, keepdims=True)
+    return shares
 
 
 _GLIA = {

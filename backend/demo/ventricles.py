@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from functools import reduce
+
 import numpy as np
+from numpy.typing import NDArray
 
 from backend.demo.hippocampus import hippocampal
 from backend.demo.shapes import Field, Frame, knots
@@ -13,18 +16,17 @@ LINING_MM = 0.045
 
 def lumen_distance(f: Frame) -> Field:
     """Return the distance to the nearest ventricle (mm), negative inside its lumen."""
-    return np.minimum.reduce(
-        [_lateral_front(f), _lateral_back(f), _third(f), _aqueduct(f), _fourth(f)]
-    )
+    parts = (_lateral_front(f), _lateral_back(f), _third(f), _aqueduct(f), _fourth(f))
+    return reduce(np.minimum, parts)
 
 
-def choroid(f: Frame) -> np.ndarray:
+def choroid(f: Frame) -> NDArray[np.bool_]:
     """Return where the choroid plexus floats in the lumen."""
     front = _blob(f, 1.12, 2.25, -0.45, 0.07, 0.36, 0.45)
     back = _blob(f, 3.42, 1.9, -2.0, 0.10, 0.5, 0.5)
     third = _blob(f, 0.0, 3.05, -1.5, 0.09, 0.06, 0.7)
     fourth = _blob(f, 0.6, 1.72, -6.2, 0.55, 0.06, 0.5)
-    return np.minimum.reduce([front, back, third, fourth]) < 0
+    return reduce(np.minimum, (front, back, third, fourth)) < 0
 
 
 def _blob(f: Frame, u: float, h: float, a: float, ru: float, rh: float, ra: float) -> Field:
