@@ -7,7 +7,9 @@ shares the folder of the atlas by its scheduler's address. Either way the bytes 
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -199,7 +201,10 @@ def _parallel(
     if scheduler is None:
         dask: Any = import_module("dask")
         graph = [dask.delayed(work, pure=False, traverse=False)(*task) for task in tasks]
-        yield from enumerate(dask.compute(*graph, scheduler="threads"))
+        # A pool of our own is waited for: after an error, no thread goes on writing behind us.
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            answers = dask.compute(*graph, scheduler="threads", pool=pool)
+        yield from enumerate(answers)
         return
     cluster: Any = import_module("dask.distributed")
     try:

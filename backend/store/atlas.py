@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,54 +12,23 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from backend.core.data import Label, Provenance, SectionData, SectionInfo
-from backend.core.errors import BadStore, UnknownLayer, UnknownSection, did_you_mean
+from backend.core.data import Label, SectionData, SectionInfo
+from backend.core.errors import UnknownLayer, UnknownSection, did_you_mean
 from backend.core.geometry import TileAddress
-from backend.core.layers import Category, LayerKey
+from backend.core.layers import LayerKey
 from backend.store import flat, schema
+from backend.store.columns import Embedding, LabelArray, NumberArray
 from backend.store.expression import Expression
 from backend.store.flat import Rows
 from backend.store.genes import GeneTable
 from backend.store.morton import local_range, node_code, node_span
 from backend.store.pyramid import PyramidLevel
+from backend.store.root import read_root
 from backend.store.section import categories_from_json, provenance_from_json, section_from_json
 
+__all__ = ["Atlas", "Embedding", "LabelArray", "NumberArray"]
+
 Made = TypeVar("Made")
-
-
-@dataclass(frozen=True, slots=True)
-class LabelArray:
-    """Codes of a label for all cells, (N,) int16, -1 where missing."""
-
-    codes: Rows
-    categories: tuple[Category, ...]
-    title: str
-    provenance: Provenance | None
-
-
-@dataclass(frozen=True, slots=True)
-class NumberArray:
-    """One number per cell, (N,) float16, nan where missing; spans are (lo, hi) per section."""
-
-    values: Rows
-    title: str
-    unit: str
-    spans: Mapping[str, tuple[float, float]]
-    provenance: Provenance | None
-
-
-@dataclass(frozen=True, slots=True)
-class Embedding:
-    """Embedding of all cells: value = values * scale; (N, d) int8 and (d,) float32.
-
-    ``sections`` are the ids of the sections that were embedded; the rows of others are zero.
-    """
-
-    values: Rows
-    scale: NDArray[np.float32]
-    sections: frozenset[str]
-    checkpoint: str
-    provenance: Provenance | None
 
 
 class Atlas:
@@ -98,11 +66,11 @@ class Atlas:
             If the folder is no atlas, or one of a format that this program cannot read.
         """
         folder = Path(path)
-        return cls(folder, _attributes(folder), fast)
+        return cls(folder, read_root(folder), fast)
 
     def refresh(self) -> Atlas:
         """Return this atlas, opened anew if the version on disk has changed."""
-        attributes = _attributes(self.path)
+        attributes = read_root(self.path)
         changed = (attributes["version"], attributes["created"]) != (
             self.version,
             self.attrs["created"],
@@ -402,24 +370,3 @@ class Atlas:
             f"Layer '{layer[:80]}' is not in atlas '{self.name}'.",
             *filter(None, [did_you_mean(layer[:80], known)]),
         )
-
-
-def _attributes(folder: Path) -> dict[str, Any]:
-    """Return the root attributes of an atlas, checked for format and version."""
-    if not folder.is_dir():
-        raise BadStore(
-            f"There is no atlas at {folder}.", "Build one: python -m backend build OUT.zarr FILES."
-        )
-    attributes: dict[str, Any] = flat.read_header(folder).get("attributes", {})
-    if attributes.get("format") != schema.FORMAT:
-        raise BadStore(
-            f"{folder} is a zarr folder, but not an atlas.",
-            "Build one: python -m backend build OUT.zarr FILES.",
-        )
-    if attributes.get("format_version") != schema.FORMAT_VERSION:
-        raise BadStore(
-            f"{folder} has format version {attributes.get('format_version')}; "
-            f"this program reads version {schema.FORMAT_VERSION}.",
-            "Build the atlas again with this program.",
-        )
-    return attributes

@@ -75,7 +75,7 @@ def test_a_stopped_build_writes_only_what_is_missing_and_the_same_bytes(
     tmp_path: Path, files: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(Cancelled):
-        build_atlas(tmp_path / "a.zarr", files, ctx=_stops_after(4), name="x")
+        build_atlas(tmp_path / "a.zarr", files, ctx=_stops_early(), name="x")
     assert not (tmp_path / "a.zarr").exists()
     written = {p.stem for p in (tmp_path / "a.zarr.partial/.build/done").iterdir()}
     assert 0 < len(written) < 5
@@ -91,11 +91,12 @@ def test_a_stopped_build_writes_only_what_is_missing_and_the_same_bytes(
     assert files_of(tmp_path / "a.zarr") == files_of(tmp_path / "b.zarr")
 
 
-def _stops_after(n_sections: int) -> RunContext:
+def _stops_early() -> RunContext:
+    """Ask to stop once a section is written; those being written by then are finished."""
     messages: list[str] = []
     return RunContext(
         report=lambda _, message: messages.append(message),
-        cancelled=lambda: sum(m.startswith("Wrote ") for m in messages) >= n_sections - 1,
+        cancelled=lambda: any(m.startswith("Wrote ") for m in messages),
     )
 
 

@@ -1,0 +1,36 @@
+"""The root attributes of a store: what makes a folder an atlas of this format."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from backend.core.errors import BadStore
+from backend.store import flat, schema
+
+
+def read_root(folder: Path) -> dict[str, Any]:
+    """Return the root attributes of an atlas.
+
+    Raises
+    ------
+    BadStore
+        If the folder is no atlas, or one of another format version.
+    """
+    if not folder.is_dir():
+        raise BadStore(
+            f"There is no atlas at {folder}.", "Build one: python -m backend build OUT.zarr FILES."
+        )
+    attributes: dict[str, Any] = flat.read_header(folder).get("attributes", {})
+    if attributes.get("format") != schema.FORMAT:
+        raise BadStore(
+            f"{folder} is a zarr folder, but not an atlas.",
+            "Build one: python -m backend build OUT.zarr FILES.",
+        )
+    if attributes.get("format_version") != schema.FORMAT_VERSION:
+        raise BadStore(
+            f"{folder} has format version {attributes.get('format_version')}; "
+            f"this program reads version {schema.FORMAT_VERSION}.",
+            "Build the atlas again with this program.",
+        )
+    return attributes
