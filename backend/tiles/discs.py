@@ -219,7 +219,7 @@ def _part(xy: Any, owner: Any, distance: Any, parting: float, cover: Any) -> Non
                 continue
             dx, dy = float(xy[a, 0] - xy[b, 0]), float(xy[a, 1] - xy[b, 1])
             apart = np.sqrt(dx * dx + dy * dy)
-            if apart > 0 and distance[1, py, px] - distance[0, py, px] < 2 * apart * parting:
+            if apart > 0 and distance[1, py, px] - distance[0, py, px] <= 2 * apart * parting:
                 cover[py, px] = min(cover[py, px], COVERAGE // 2)
 
 

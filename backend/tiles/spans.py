@@ -87,7 +87,8 @@ def layer_histogram(values: Values, section: str, key: LayerKey, bins: int = 40)
     reject_label(key, "histogram")
     total = values.atlas.n_cells if section == MONTAGE else values.atlas.section(section).n_cells
     found = _sample(values, section, key, SAMPLE if section == MONTAGE else total)
-    scale = total / max(len(found), 1)
+    known = sum(s.n_cells for s in _with_values(values, key)) if section == MONTAGE else total
+    scale = known / max(len(found), 1)
     finite = found[np.isfinite(found)]
     shown = finite[finite != 0] if key.kind in ZERO_IS_NOTHING else finite
     lo, hi = span_of_values(finite, key)
@@ -99,19 +100,23 @@ def layer_histogram(values: Values, section: str, key: LayerKey, bins: int = 40)
         np.asarray(edges, dtype=np.float64),
         np.rint(counts * scale).astype(np.int64),
         round((len(finite) - len(shown)) * scale),
-        round((len(found) - len(finite)) * scale),
+        round((len(found) - len(finite)) * scale) + total - known,
     )
 
 
 def _sample(values: Values, section: str, key: LayerKey, most: int = SAMPLE) -> NDArray[np.float32]:
     if section != MONTAGE:
         return _spread(values, values.atlas.section(section), key, most)
-    sections = [s for s in values.atlas.sections() if values.has(s, key)]
+    sections = _with_values(values, key)
     step = max(1, -(-len(sections) // SAMPLED_SECTIONS))
     chosen = sections[::step]
     cells = sum(s.n_cells for s in chosen)
     parts = [_spread(values, s, key, max(1, most * s.n_cells // max(cells, 1))) for s in chosen]
     return np.concatenate(parts) if parts else np.empty(0, np.float32)
+
+
+def _with_values(values: Values, key: LayerKey) -> list[SectionInfo]:
+    return [s for s in values.atlas.sections() if values.has(s, key)]
 
 
 def _spread(values: Values, info: SectionInfo, key: LayerKey, most: int) -> NDArray[np.float32]:
