@@ -14,6 +14,7 @@ from backend.tiles.raster import frozen
 
 #: Positions of discs are whole numbers of this fraction of a pixel.
 SUBPIXELS = 64
+_SHIFT = 6
 #: Steps of coverage at the edge of a disc; the last is full.
 COVERAGE = 4
 #: Cells are discs where their mean distance is at least this many pixels.
@@ -130,29 +131,53 @@ def put_discs(
 
 
 def subpixels(
-    xy: NDArray[np.float32], origin: tuple[float, float], slot: Slot, side: float, level: int
+    xy: NDArray[np.float32],
+    rows: NDArray[np.int64],
+    info: SectionInfo,
+    level: int,
+    corner: tuple[int, int] = (0, 0),
 ) -> NDArray[np.int64]:
-    """Return positions on the atlas plane in subpixels of the pixels of ``level``.
+    """Return positions of cells on the atlas plane, in subpixels of the pixels of ``level``.
 
     Parameters
     ----------
-    xy : (m, 2) float32
+    xy : (n, 2) float32
         Section coordinates.
-    origin : (float, float)
-        Section coordinates of the slot's corner.
-    slot : Slot
-    side : float
-        Side of the slot in the unit of ``xy``.
+    rows : (m,) int64
+        Places in ``xy``.
+    info : SectionInfo
     level : int
+        Level of the atlas quadtree whose nodes are pixels.
+    corner : (int, int)
+        Pixel of the plane that positions are counted from.
 
     Returns
     -------
     (m, 2) int64
     """
-    unit = (xy.astype(np.float64) - np.asarray(origin)) / side
-    scale = 2.0 ** (level - slot.level) * SUBPIXELS
-    steps = np.floor((unit + np.array([slot.x, slot.y])) * scale)
-    return np.asarray(steps, dtype=np.int64)
+    out = np.empty((len(rows), 2), np.int64)
+    scale = 2.0 ** (level - info.slot.level) * SUBPIXELS
+    for axis, start in enumerate((info.slot.x, info.slot.y)):
+        unit = (float(info.origin[axis]), float(info.side), float(start), scale)
+        _subpixels(frozen(xy), frozen(rows), axis, *unit, corner[axis] * SUBPIXELS, out)
+    return out
+
+
+@numba.njit(cache=True, nogil=True)
+def _subpixels(
+    xy: Any,
+    rows: Any,
+    axis: int,
+    origin: float,
+    side: float,
+    start: float,
+    scale: float,
+    corner: int,
+    out: Any,
+) -> None:
+    for i in range(len(rows)):
+        unit = (np.float64(xy[rows[i], axis]) - origin) / side
+        out[i, axis] = np.int64(np.floor((unit + start) * scale)) - corner
 
 
 @numba.njit(cache=True, nogil=True)
@@ -235,10 +260,10 @@ def _put_discs(
         if colours[i] == 0:
             continue
         x, y = xy[i, 0], xy[i, 1]
-        left = max(0, (x - reach) // SUBPIXELS)
-        right = min(width - 1, (x + reach) // SUBPIXELS)
-        top = max(0, (y - reach) // SUBPIXELS)
-        bottom = min(height - 1, (y + reach) // SUBPIXELS)
+        left = max(0, (x - reach) >> _SHIFT)
+        right = min(width - 1, (x + reach) >> _SHIFT)
+        top = max(0, (y - reach) >> _SHIFT)
+        bottom = min(height - 1, (y + reach) >> _SHIFT)
         for py in range(top, bottom + 1):
             dy = py * SUBPIXELS + SUBPIXELS // 2 - y
             for px in range(left, right + 1):

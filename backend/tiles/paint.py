@@ -14,7 +14,7 @@ from backend.core.layers import LayerKey, Style
 from backend.store.pyramid import PyramidLevel
 from backend.tiles import raster, shade
 from backend.tiles.raster import Frame
-from backend.tiles.values import Values, pick_rows
+from backend.tiles.values import Values
 
 Part = tuple[SectionInfo, slice]
 Colours = NDArray[np.uint16]
@@ -30,9 +30,6 @@ class Painter(Protocol):
 
     def cells(self, info: SectionInfo, rows: NDArray[np.int64]) -> Colours:
         """Return the colour index of single cells of a section, (m,)."""
-
-    def positions(self, info: SectionInfo, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return the section coordinates of cells, (m, 2)."""
 
 
 def painter_of(
@@ -69,10 +66,6 @@ class _Painting:
         self._values = values
         self._key = key
         self._size = style.size
-
-    def positions(self, info: SectionInfo, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return the section coordinates of cells, (m, 2)."""
-        return pick_rows(self._values.atlas.xy, info.first, rows)
 
     def _level(self, tile: TileAddress) -> PyramidLevel | None:
         return self._values.atlas.pyramid(raster.pixel_level(tile, self._size))
@@ -142,10 +135,10 @@ class NumberPainter(_Painting):
         if self._key.kind == "imputed":
             self._put_imputed(tile, known, level, out)
         else:
+            counted = [part for part in known if self._is_counted(part[0], tile)]
+            self._put_density(tile, counted, level, out)
             for part in known:
-                if self._key.kind == "density" and self._is_counted(part[0], tile):
-                    self._put_density(tile, part, level, out)
-                else:
+                if not self._is_counted(part[0], tile):
                     self._put_means(tile, part, level, out)
         return shade.index_numbers(out, self._scale, self._steps)
 
@@ -201,18 +194,24 @@ class NumberPainter(_Painting):
         raster.put_means(bins.codes, bins.frame, means[start : start + len(bins.codes)], out)
 
     def _is_counted(self, info: SectionInfo, tile: TileAddress) -> bool:
-        """Return whether pixels are at least as large as the squares of density."""
+        """Return whether a pixel's value is its count: pixels are no finer than density is."""
+        if self._key.kind != "density":
+            return False
         return raster.pixel_level(tile, self._size) <= self._values.density_level(info)
 
     def _put_density(
-        self, tile: TileAddress, part: Part, level: PyramidLevel | None, out: Any
+        self, tile: TileAddress, parts: list[Part], level: PyramidLevel | None, out: Any
     ) -> None:
+        if not parts:
+            return
         counts = np.zeros(out.shape, np.int64)
         if level is None:
-            raster.add_counts(*self._codes(tile, part), counts)
+            for part in parts:
+                raster.add_counts(*self._codes(tile, part), counts)
         else:
-            bins = self._bins(level, tile, part[1])
-            raster.add_counts(bins.codes, bins.frame, counts, level.count[bins.bins])
+            for _, rows in joined(parts):
+                bins = self._bins(level, tile, rows)
+                raster.add_counts(bins.codes, bins.frame, counts, level.count[bins.bins])
         area = self._values.area(raster.pixel_level(tile, self._size))
         np.copyto(out, (counts / area).astype(np.float32), where=counts > 0)
 

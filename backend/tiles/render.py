@@ -26,7 +26,6 @@ from backend.tiles.cache import ArrayCache, tile_cache_key
 from backend.tiles.discs import (
     COVERAGE,
     LEAST,
-    SUBPIXELS,
     disc_radius,
     far,
     put_discs,
@@ -192,14 +191,14 @@ class TileRenderer:
         level = raster.pixel_level(address, size)
         cover = np.full(index.shape, COVERAGE, np.uint8)
         distance = far(index.shape)
-        corner = np.array([address.x, address.y], np.int64) * (size * SUBPIXELS)
+        corner = (address.x * size, address.y * size)
         for info, radius in discs:
             reach = (radius + 1) / size
             rows = rows_near(self._values.codes(info), info.slot, address, reach)
             if not len(rows):
                 continue
-            xy = painter.positions(info, rows)
-            places = subpixels(xy, info.origin, info.slot, info.side, level) - corner
+            xy, at = self._values.positions(info, rows)
+            places = subpixels(xy, at, info, level, corner)
             put_discs(places, painter.cells(info, rows), radius, index, cover, distance)
         return cover
 

@@ -114,6 +114,15 @@ class Values:
             return self.column(info, key)[rows]
         return pick_rows(self.atlas.number(key).values, info.first, rows).astype(np.float32)
 
+    def positions(
+        self, info: SectionInfo, rows: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Return section coordinates (n, 2), and the places in it of rows of a section."""
+        xy = self.atlas.xy
+        if isinstance(xy, np.ndarray):
+            return xy[info.rows], rows
+        return pick_rows(xy, info.first, rows), np.arange(len(rows))
+
     def confident_codes(
         self,
         info: SectionInfo,

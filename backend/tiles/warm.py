@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from backend.core.geometry import Slot, TileAddress
+from backend.core.data import SectionInfo
+from backend.core.geometry import Bounds, Slot, TileAddress
 from backend.core.layers import Category
 from backend.tiles import discs, raster, shade
 
@@ -36,6 +37,10 @@ def warm_kernels() -> None:
     shade.index_numbers(values, shade.Range(0, 1, False, True), shade.DISC_STEPS)
     cover = np.full(index.shape, discs.COVERAGE, np.uint8)
     centres = np.zeros((2, 2), np.int64)
+    section = SectionInfo(
+        "a", "", "", "", "", 0, 2, _SLOT, (0.0, 0.0), 1.0, Bounds(0, 0, 1, 1), 1.0, 0
+    )
+    discs.subpixels(np.ones((2, 2), np.float32), rows, section, 8)
     discs.put_discs(centres, np.ones(2, np.uint16), 4.0, index, cover, discs.far(index.shape))
     shade.image_png(index, shade.number_colours("ink-light", shade.DISC_STEPS), cover)
     labels = shade.label_colours([Category("a", "#112233")])

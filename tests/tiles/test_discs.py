@@ -119,11 +119,15 @@ def test_rows_near_a_tile_hold_all_within_reach_once(tile: TileAddress, reach: f
         assert set(rows) <= set(np.flatnonzero(almost))
 
 
-def test_positions_are_exact_steps_of_the_plane() -> None:
-    slot = Slot(1, 1, 0)
-    xy = np.array([[100, 50], [150, 50]], np.float32)
-    found = subpixels(xy, (100.0, 50.0), slot, 100.0, level=9)
+def test_positions_are_exact_steps_of_the_plane(tiny: TileRenderer) -> None:
+    info = dataclasses.replace(
+        tiny.atlas.section("alpha"), slot=Slot(1, 1, 0), origin=(100.0, 50.0), side=100.0
+    )
+    xy = np.array([[0, 0], [100, 50], [150, 50]], np.float32)
+    found = subpixels(xy, np.array([1, 2]), info, level=9)
     assert found.tolist() == [[256 * SUBPIXELS, 0], [384 * SUBPIXELS, 0]]
+    near = subpixels(xy, np.array([2]), info, level=9, corner=(256, 10))
+    assert near.tolist() == [[128 * SUBPIXELS, -10 * SUBPIXELS]]
 
 
 def test_radius_grows_with_scale_and_ends_where_cells_share_pixels(tiny: TileRenderer) -> None:
