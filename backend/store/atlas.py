@@ -23,7 +23,7 @@ from backend.store.flat import Rows
 from backend.store.genes import GeneTable
 from backend.store.morton import local_range, node_code, node_span
 from backend.store.pyramid import PyramidLevel
-from backend.store.root import read_root
+from backend.store.root import edition_of, read_root
 from backend.store.section import categories_from_json, provenance_from_json, section_from_json
 
 __all__ = ["Atlas", "Embedding", "LabelArray", "NumberArray"]
@@ -68,13 +68,15 @@ class Atlas:
         folder = Path(path)
         return cls(folder, read_root(folder), fast)
 
+    @property
+    def edition(self) -> str:
+        """Short text, safe in URLs, that changes with every version and with every rebuild."""
+        return edition_of(self.attrs)
+
     def refresh(self) -> Atlas:
-        """Return this atlas, opened anew if the version on disk has changed."""
+        """Return this atlas, opened anew if the edition on disk has changed."""
         attributes = read_root(self.path)
-        changed = (attributes["version"], attributes["created"]) != (
-            self.version,
-            self.attrs["created"],
-        )
+        changed = edition_of(attributes) != self.edition
         return Atlas(self.path, attributes, self._fast) if changed else self
 
     def sections(self) -> tuple[SectionInfo, ...]:

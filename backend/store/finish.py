@@ -63,7 +63,7 @@ def finish_atlas(
     have += [schema.number_array(LayerKey.parse(text)) for text in numbers]
     root = {
         **attributes,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "created": datetime.now(UTC).isoformat(timespec="microseconds"),
         "sections": [section_to_json(info) for info in infos],
         "labels": {name: where for name, (_, where) in labels.items()},
         "numbers": numbers,

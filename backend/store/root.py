@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,3 +36,12 @@ def read_root(folder: Path) -> dict[str, Any]:
             "Build the atlas again with this program.",
         )
     return attributes
+
+
+def edition_of(attributes: Mapping[str, Any]) -> str:
+    """Return the version and a digest of when and as what the store was made, such as 3-1f0c9a2e.
+
+    Two stores made at one place one after the other differ, although both begin at version 1.
+    """
+    made = f"{attributes['name']}|{attributes['created']}|{len(attributes['sections'])}"
+    return f"{attributes['version']}-{hashlib.sha256(made.encode()).hexdigest()[:8]}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -114,6 +115,21 @@ def test_an_open_atlas_still_reads_its_version_and_refresh_opens_the_new(path: P
     fresh = old.refresh()
     assert fresh.version == old.version + 1
     assert (np.asarray(fresh.label("type").codes[fresh.section("alpha").rows]) == 0).all()
+
+
+def test_the_edition_changes_with_every_version_and_every_rebuild(tmp_path: Path) -> None:
+    def build() -> Atlas:
+        return Atlas.open(write_atlas(tmp_path / "a", "t", [tiny_section("beta")]))
+
+    first = build()
+    assert first.edition == Atlas.open(first.path).edition
+    second = write_result(first.path, a_result())
+    shutil.rmtree(first.path)
+    rebuilt = build()
+    assert rebuilt.version == first.version
+    assert len({first.edition, second.edition, rebuilt.edition}) == 3
+    assert first.refresh().edition == rebuilt.edition
+    assert re.fullmatch(r"[\w-]{3,20}", first.edition)
 
 
 def test_replaced_arrays_are_removed_one_write_later(path: Path) -> None:
