@@ -228,6 +228,8 @@
     const only = explorer.view && plane && plane.named === plane.layer ? explorer.view.only : [];
     for (const name of box.querySelectorAll(".lab")) {
       const code = Number(name.dataset.code);
+      // A section's title is no wider than the section, so that it names nothing else.
+      if (name.dataset.um) name.style.maxWidth = `${Math.max(40, Number(name.dataset.um) / umPerPixel(maps.atlas) + 12)}px`;
       if (only.length && code >= 0 && !only.includes(code)) { name.style.visibility = "hidden"; continue; }
       const r = name.getBoundingClientRect();
       const off = r.left < edge.left + 4 || r.right > edge.right - 4 || r.top < edge.top + 4 || r.bottom > edge.bottom - 4;
@@ -257,10 +259,16 @@
   }
   if (window.L) L.Map.addInitHook(function () { setTimeout(() => wire(this), 0); });
 
-  window.addEventListener("resize", () => {
-    for (const map of Object.values(maps)) if (map) map.invalidateSize({ animate: false });
+  function resized() {
+    for (const map of Object.values(maps)) if (map) map.invalidateSize({ animate: false, pan: true });
     if (plane && main()) { drawScale(main()); thin(); }
-  });
+  }
+  function watchSize() {
+    const box = byId("map");
+    if (box) new ResizeObserver(resized).observe(box);
+    else setTimeout(watchSize, 100);
+  }
+  watchSize();
 
   // -- tools ------------------------------------------------------------------------------------------
 

@@ -41,30 +41,30 @@
     return Object.keys(DEFAULTS).every((k) => QUIET.includes(k) || same(before[k], after[k]));
   }
 
-  function writeLink(view, before) {
+  function writeLink(view, before, replace) {
     const search = explorer.query(view) || location.pathname;
     if ((explorer.query(view) || "") === location.search) return;
     const step = (history.state && history.state.step) || 0;
-    if (!before || explorer.arriving || isQuiet(before, view)) {
+    if (!before || replace || isQuiet(before, view)) {
       history.replaceState({ step }, "", search);
     } else {
       history.pushState({ step: step + 1 }, "", search);
     }
   }
 
-  window.addEventListener("popstate", () => explorer.go(location.search));
   // Let the server read an address: it knows which layers a section has.
-  explorer.go = function (search) {
-    explorer.arriving = true;
+  let arriving = ""; // "step" or "history": why the next view comes from the server
+  explorer.go = function (search, why) {
+    arriving = why || "step";
     explorer.props("url", { search: search || "?" });
   };
+  window.addEventListener("popstate", () => explorer.go(location.search, "history"));
 
   explorer.set = function (patch) {
     if (!explorer.view) return;
     const next = { ...explorer.view, ...patch };
     if (same(next, explorer.view)) return;
     const before = explorer.view;
-    explorer.arriving = false;
     explorer.view = next;
     writeLink(next, before);
     explorer.props("view", { data: next });
@@ -87,8 +87,8 @@
     if (!same(before, view)) explorer.view = { ...DEFAULTS, ...view, recent: view.recent || (before || {}).recent || [] };
     if (view.notice) explorer.toast(view.notice);
     delete explorer.view.notice;
-    if (explorer.arriving || !before) writeLink(explorer.view, before);
-    explorer.arriving = false;
+    if (arriving || !before) writeLink(explorer.view, before, arriving === "history");
+    arriving = "";
     const now = explorer.view;
     return [
       part("place", { section: now.section }),

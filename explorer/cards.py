@@ -161,7 +161,7 @@ def error_card(
         if fault.get(key)
     ]
     foot = [
-        html.Span([reference and "Job ", html.Span(reference, className="mono")]),
+        html.Span(["Job ", html.Span(reference[:8], className="mono", title=reference)]),
         html.Span("nothing was written"),
         html.Span(className="grow"),
         icon_button("copy", "Copy the id", "copy", reference, "sm"),
@@ -195,7 +195,7 @@ def finding_row(finding: Mapping[str, Any]) -> html.Div:
     word = {"ok": "Fine", "warning": "Warning", "blocked": "Blocked"}.get(finding["state"], "")
     text: list[Child] = [finding.get("text") or ""]
     if finding.get("fix"):
-        text += [" ", html.Span(finding["fix"], className="b")]
+        text += [" ", html.Span(finding["fix"], className="fix")]
     return html.Div(
         [
             html.Span(icon(glyph), className=colour, title=word, **{"aria-label": word}),

@@ -24,7 +24,7 @@ class Entry(NamedTuple):
     code: int
     name: str
     colour: str
-    count: int
+    cells: int
 
 
 class Group(NamedTuple):
@@ -32,7 +32,7 @@ class Group(NamedTuple):
 
     name: str
     colour: str
-    count: int
+    cells: int
     entries: tuple[Entry, ...]
 
 
@@ -54,13 +54,13 @@ def groups_of(
         parent = category.parent or (category.name if category.name in names else "")
         members.setdefault(parent, []).append(entry)
     groups = [_group(name, entries, sort) for name, entries in members.items()]
-    return sorted(groups, key=lambda g: _order(g.name, g.count, sort))
+    return sorted(groups, key=lambda g: _order(g.name, g.cells, sort))
 
 
 def _group(name: str, entries: list[Entry], sort: str) -> Group:
-    ranked = sorted(entries, key=lambda e: _order(e.name, e.count, sort))
-    largest = max(entries, key=lambda e: e.count)
-    return Group(name, largest.colour, sum(e.count for e in entries), tuple(ranked))
+    ranked = sorted(entries, key=lambda e: _order(e.name, e.cells, sort))
+    largest = max(entries, key=lambda e: e.cells)
+    return Group(name, largest.colour, sum(e.cells for e in entries), tuple(ranked))
 
 
 def _order(name: str, count: int, sort: str) -> tuple[Any, ...]:
@@ -69,9 +69,9 @@ def _order(name: str, count: int, sort: str) -> tuple[Any, ...]:
 
 def legend(groups: Sequence[Group], missing: int) -> list[Child]:
     """Return the rows of a legend; classes without cells are left out and said so."""
-    shown = [g for g in groups if g.count]
-    total = sum(g.count for g in shown) + missing
-    most = max((g.count if g.name else g.entries[0].count for g in shown), default=1)
+    shown = [g for g in groups if g.cells]
+    total = sum(g.cells for g in shown) + missing
+    most = max((g.cells if g.name else g.entries[0].cells for g in shown), default=1)
     rows = sum(len(g.entries) for g in shown)
     children: list[Child] = []
     for place, group in enumerate(shown):
@@ -80,7 +80,7 @@ def legend(groups: Sequence[Group], missing: int) -> list[Child]:
     if missing:
         hint = "Cells that carry no label of this kind"
         children.append(plain_row("Without label", None, missing, total, hint))
-    absent = sum(1 for g in groups for e in g.entries if not e.count)
+    absent = sum(1 for g in groups for e in g.entries if not e.cells)
     if absent:
         text = f"{words.plural(absent, 'class')} without cells on screen"
         children.append(html.Div(text, className="xs t3 plain"))
@@ -89,14 +89,14 @@ def legend(groups: Sequence[Group], missing: int) -> list[Child]:
 
 def _legend_group(group: Group, most: int, total: int, is_open: bool) -> html.Div:
     rows = [
-        legend_row(_row(e.name, e.colour, e.count, [e.code]), most, bool(group.name), total)
+        legend_row(_row(e.name, e.colour, e.cells, [e.code]), most, bool(group.name), total)
         for e in group.entries
-        if e.count
+        if e.cells
     ]
     if not group.name:
         return html.Div(rows, className="lgroup open")
     head = legend_row(
-        _row(group.name, group.colour, group.count, [e.code for e in group.entries]),
+        _row(group.name, group.colour, group.cells, [e.code for e in group.entries]),
         most,
         False,
         total,
@@ -174,7 +174,7 @@ def _leaf(entry: Entry, layer: str, is_child: bool) -> html.Div:
         [
             _box([entry.code], layer, entry.name),
             _name(entry.name, [entry.code], layer),
-            html.Span(words.count(entry.count) if entry.count else "", className="n num"),
+            html.Span(words.count(entry.cells) if entry.cells else "", className="n num"),
         ],
         className="tr k" if is_child else "tr flat",
         role="treeitem",

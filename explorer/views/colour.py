@@ -88,7 +88,7 @@ def gene_kinds(backend: Backend, section: str, key: LayerKey) -> dict[str, bool]
         return found
     for kind in ("measured", "imputed"):
         try:
-            backend.layer(section, LayerKey(kind, key.name))  # type: ignore[arg-type]
+            backend.layer(section, LayerKey(kind, key.name))
             found[kind] = True
         except AtlasError:
             pass
@@ -189,7 +189,7 @@ def _gene_options(key: LayerKey, kinds: Mapping[str, bool], recent: Sequence[str
 
 def region_tree(info: LayerInfo, counts: Mapping[int, int]) -> list[Child]:
     """Return the heading and the tree of a region label."""
-    groups = [g for g in groups_of(info.categories, counts, "count") if g.count]
+    groups = [g for g in groups_of(info.categories, counts, "count") if g.cells]
     head = html.Div(
         [
             "Region tree",

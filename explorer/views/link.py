@@ -60,7 +60,8 @@ def register(app: Dash, backend: Backend) -> None:
 def _resolved(backend: Backend, section: str, layer: str) -> dict[str, Any]:
     """Return section and layer that exist; a stranger's section falls back to all sections."""
     try:
-        return {"section": section, "layer": layer or opening_layer(backend, section)}
+        first = opening_layer(backend, section)
+        return {"section": section, "layer": layer or first}
     except AtlasError as error:
         notice = f"{error.message} Showing all sections."
         opening = {"section": MONTAGE, "layer": opening_layer(backend, MONTAGE)}

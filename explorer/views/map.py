@@ -337,10 +337,11 @@ def _latlng(x: float, y: float, world: float) -> list[float]:
     return [-256 * y / world, 256 * x / world]
 
 
-def _name(text: str, at: list[float], kind: str, code: int = -1) -> dl.DivMarker:
+def _name(text: str, at: list[float], kind: str, code: int = -1, um: float = 0) -> dl.DivMarker:
+    width = f' data-um="{um:.0f}"' if um else ""
     # Leaflet takes markup here; a name is text, so it is escaped.
     icon_options = {
-        "html": f'<span class="lab {kind}" data-code="{code}">{escape(text)}</span>',
+        "html": f'<span class="lab {kind}" data-code="{code}"{width}>{escape(text)}</span>',
         "className": "labpoint",
         "iconSize": [0, 0],
     }
@@ -359,7 +360,13 @@ def section_names(sections: Sequence[Mapping[str, Any]], world: float) -> list[d
     """Return the titles of sections, above each of them; the largest first."""
     ranked = sorted(sections, key=lambda s: s["bounds"][0] - s["bounds"][2])
     return [
-        _name(s["title"], _latlng(s["bounds"][0], s["bounds"][1], world), "sect") for s in ranked
+        _name(
+            s["title"],
+            _latlng(s["bounds"][0], s["bounds"][1], world),
+            "sect",
+            um=s["bounds"][2] - s["bounds"][0],
+        )
+        for s in ranked
     ]
 
 

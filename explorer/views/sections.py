@@ -196,12 +196,10 @@ def strip_layer(backend: Backend, section: str, layer: str) -> str:
 def strip_title(sections: Sequence[Mapping[str, Any]]) -> list[Child]:
     """Return the heading of the strip with what the numbers below the pictures are."""
     axes = {s["axis"] for s in sections if s["position"] is not None}
-    unit = f", mm {'from ' + next(iter(axes)) if len(axes) == 1 and '' not in axes else ''}"
+    axis = axes.pop() if len(axes) == 1 else ""
+    unit = ", mm from bregma" if axis == "bregma" else f", mm {axis}".rstrip() if axis else ""
     title = "Your section and the atlas" if sections[0]["kind"] == "query" else "Sections"
-    return [
-        html.Span(title, className="h"),
-        html.Span(f"{len(sections)}{unit.rstrip() if axes else ''}"),
-    ]
+    return [html.Span(title, className="h"), html.Span(f"{len(sections)}{unit}")]
 
 
 def strip_of(
@@ -278,7 +276,7 @@ def _shares(
     backend: Backend, section: str, info: LayerInfo, view: Bounds | None
 ) -> tuple[list[Child], str]:
     counts = backend.counts(section, info.key, view)
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"name": c.name, "colour": c.colour, "count": counts.get(code, 0)}
         for code, c in enumerate(info.categories)
     ]

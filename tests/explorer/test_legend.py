@@ -15,7 +15,7 @@ COUNTS = {0: 10, 1: 30, 2: 25, 3: 1}
 
 def test_groups_have_most_cells_first_and_sum_their_classes() -> None:
     groups = groups_of(REGIONS, COUNTS)
-    assert [(g.name, g.count) for g in groups] == [("Isocortex", 40), ("Hippocampus", 25), ("", 1)]
+    assert [(g.name, g.cells) for g in groups] == [("Isocortex", 40), ("Hippocampus", 25), ("", 1)]
     assert [e.name for e in groups[0].entries] == ["L6", "L5"]
 
 
@@ -31,7 +31,7 @@ def test_groups_can_be_sorted_by_name() -> None:
 def test_a_class_that_is_a_parent_belongs_to_its_own_group() -> None:
     classes = (Category("Neuron", "#000000"), Category("Granule", "#111111", "Neuron"))
     (group,) = groups_of(classes, {0: 1, 1: 2})
-    assert (group.name, group.count) == ("Neuron", 3)
+    assert (group.name, group.cells) == ("Neuron", 3)
 
 
 def test_a_parent_row_isolates_all_its_classes() -> None:
