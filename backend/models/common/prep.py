@@ -14,6 +14,8 @@ from backend.core.errors import BadFile, Fault
 
 #: A gene seen in fewer cells than this has no usable mean and spread in its section.
 LEAST_CELLS_OF_A_GENE = 3
+#: Share of non-zeros from which products are taken of dense blocks, and rows of a block.
+DENSE_SHARE, BLOCK_ROWS = 0.05, 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,12 @@ class Prepared:
     def n_cells(self) -> int:
         """Number of cells."""
         return int(self.x.shape[0])
+
+    def columns(self, keep: NDArray[np.int64]) -> Prepared:
+        """Return the same with some of the genes only."""
+        return Prepared(
+            csr_matrix(self.x[:, keep]), self.genes[keep], self.mean[keep], self.sd[keep]
+        )
 
 
 def normalised(counts: csr_matrix, is_counts: bool) -> csr_matrix:
@@ -174,6 +182,18 @@ def gene_index(genes: Sequence[str]) -> dict[str, int]:
     return {gene.upper(): i for i, gene in enumerate(genes)}
 
 
+def _gram(x: csr_matrix) -> NDArray[np.float64]:
+    """X'X of a sparse matrix; of dense blocks of a few rows where a sparse product would crawl."""
+    if x.nnz < DENSE_SHARE * x.shape[0] * x.shape[1]:
+        wide = x.astype(np.float64)
+        return np.asarray((wide.T @ wide).todense())
+    total = np.zeros((x.shape[1], x.shape[1]))
+    for start in range(0, x.shape[0], BLOCK_ROWS):
+        block = np.asarray(x[start : start + BLOCK_ROWS].todense(), dtype=np.float64)
+        total += block.T @ block
+    return total
+
+
 def weighted_product(
     x: csr_matrix,
     mean: NDArray[np.float64],
@@ -199,9 +219,8 @@ def weighted_product(
 def second_moment(
     x: csr_matrix, mean: NDArray[np.float64], sd: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Return the (p, p) correlation matrix of standardised genes, from sparse products only."""
-    wide = x.astype(np.float64)
-    product = np.asarray((wide.T @ wide).todense()) / max(x.shape[0], 1)
+    """Return the (p, p) correlation matrix of standardised genes; centring is implicit."""
+    product = _gram(x) / max(x.shape[0], 1)
     own = np.asarray(x.mean(axis=0), dtype=np.float64).ravel()
     cross = np.outer(own, mean)
     centred = product - cross - cross.T + np.outer(mean, mean)

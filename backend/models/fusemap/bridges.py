@@ -63,7 +63,7 @@ def hiding_plan(
     labels, unit = np.unique(names, return_inverse=True)
     measured = np.zeros((len(labels), n_genes), dtype=bool)
     for r, u in zip(references, unit, strict=True):
-        measured[u, r.prepared.genes] = True
+        measured[u, r.seen] = True
     rng = np.random.default_rng(seed)
     first = rng.permutation(n_genes) % HIDING_FOLDS
     fold = (first + np.cumsum(measured, axis=0) - 1) % HIDING_FOLDS
@@ -96,12 +96,13 @@ def hide_and_score(
     weights = balance_weights(
         [r.prepared.n_cells for r in references], [r.dataset for r in references]
     )
+    fitted = references[0].fitted
     rows: list[tuple[NDArray[Any], ...]] = []
     for i, fold in enumerate(folds):
-        hidden = [plan[u] == fold for u in unit]
+        hidden = [(plan[u] == fold)[fitted] for u in unit]
         moments = [r.moments.without(h) for r, h in zip(references, hidden, strict=True)]
         part = ctx.part(i / len(folds), (i + 1) / len(folds))
-        state = fit(moments, n_genes, weights, FactorFit(k, QUICK_ITERATIONS), part)
+        state = fit(moments, len(fitted), weights, FactorFit(k, QUICK_ITERATIONS), part)
         for s, (r, h) in enumerate(zip(references, hidden, strict=True)):
             genes, r_held, sd = _score(r, h, state.embedding, state.noise[s])
             rows.append((np.full(len(genes), s), genes, r_held, sd, np.full(len(genes), unit[s])))
@@ -114,8 +115,7 @@ def _score(
     reference: Reference, hidden: NDArray[np.bool_], embedding: torch.Tensor, noise: torch.Tensor
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
     """Genes hidden in a section, r of score and measurement, and sd of the score."""
-    panel = reference.prepared.genes
-    out = hidden[panel]
+    out = hidden[reference.moments.genes.cpu().numpy()]
     seen = torch.from_numpy(np.flatnonzero(~out)).to(embedding.device)
     rows = embedding[reference.moments.genes]
     reader = torch.zeros_like(rows)
@@ -125,7 +125,7 @@ def _score(
     cross = (yz[torch.from_numpy(np.flatnonzero(out)).to(yz.device)] * e).sum(dim=1)
     sd = ((e @ zz) * e).sum(dim=1).clamp_min(0).sqrt()
     r = torch.where(sd > 1e-9, cross / sd.clamp_min(1e-9), torch.zeros_like(sd))
-    return panel[out], r.cpu().numpy(), sd.cpu().numpy()
+    return reference.seen[out], r.cpu().numpy(), sd.cpu().numpy()
 
 
 def choose_k(
@@ -135,7 +135,7 @@ def choose_k(
 
     Ten where nothing can be hidden (a single section, or no gene measured twice).
     """
-    widest = max(len(r.prepared.genes) for r in references)
+    widest = max(len(r.core) for r in references)
     candidates = [k for k in CANDIDATES if k <= max(widest // 3, 2)] or [max(widest // 3, 1)]
     _, plan = hiding_plan(references, n_genes, seed)
     if (plan >= 0).sum() < 2 * HIDING_FOLDS:
@@ -166,19 +166,20 @@ def baseline_r(
     out = np.full((len(references), n_genes), np.nan)
     for t, target in enumerate(references):
         ctx.step(t / len(references), "Checking genes against the plain baseline")
+        seen = np.zeros(n_genes, dtype=bool)
+        seen[target.seen] = True
+        rows = cells[t][:TARGET_CELLS]
         for fold in folds:
-            hidden = plan[unit[t]] == fold
-            sources = _sources(references, unit, t, hidden)
-            guess = np.zeros((min(len(cells[t]), TARGET_CELLS), n_genes))
-            votes = np.zeros(n_genes)
-            for s in sources:
-                wanted = np.flatnonzero(hidden[references[s].prepared.genes])
-                genes = references[s].prepared.genes[wanted]
-                guess[:, genes] += _by_neighbours(
-                    references[s], cells[s], target, cells[t][:TARGET_CELLS], hidden, wanted
-                )
-                votes[genes] += 1
-            _fill_r(out[t], target, cells[t][:TARGET_CELLS], guess, np.flatnonzero(votes))
+            hidden = (plan[unit[t]] == fold) & seen
+            genes = np.flatnonzero(hidden)
+            guess, votes = np.zeros((len(rows), len(genes))), np.zeros(len(genes))
+            for s in _sources(references, unit, t, hidden):
+                source = references[s]
+                wanted = np.flatnonzero(hidden[source.prepared.genes])
+                at = np.searchsorted(genes, source.prepared.genes[wanted])
+                guess[:, at] += _by_neighbours(source, cells[s], target, rows, hidden, wanted)
+                votes[at] += 1
+            _fill_r(out[t], target, rows, guess[:, votes > 0], genes[votes > 0])
     return out
 
 
@@ -194,7 +195,7 @@ def _sources(
     hidden: NDArray[np.bool_],
 ) -> list[int]:
     """Sections of other units that share most genes with the target, and measure hidden ones."""
-    seen = np.setdiff1d(references[target].prepared.genes, np.flatnonzero(hidden))
+    seen = np.setdiff1d(references[target].seen, np.flatnonzero(hidden))
     shared = {
         s: len(np.intersect1d(r.prepared.genes, seen))
         for s, r in enumerate(references)
@@ -245,9 +246,8 @@ def _fill_r(
     genes: NDArray[np.int64],
 ) -> None:
     """Write r of guessed and measured values of the genes."""
-    place = {int(g): i for i, g in enumerate(target.prepared.genes)}
-    columns = np.array([place[int(g)] for g in genes], dtype=np.int64)
+    columns = np.searchsorted(target.prepared.genes, genes)
     truth = _standardised(target, rows, columns)
-    a, b = guess[:, genes] - guess[:, genes].mean(axis=0), truth - truth.mean(axis=0)
+    a, b = guess - guess.mean(axis=0), truth - truth.mean(axis=0)
     norm = np.sqrt((a**2).sum(axis=0) * (b**2).sum(axis=0))
     out[genes] = np.where(norm > 0, (a * b).sum(axis=0) / np.where(norm > 0, norm, 1), 0.0)

@@ -31,8 +31,10 @@ NOISE_FLOOR = 0.05
 NOISE_START = 0.3
 #: Ridge on the gene embedding.
 RIDGE = 1.0
-#: Unions up to this size start from the dense eigendecomposition, wider ones from Lanczos.
-DENSE_START = 3_000
+#: Unions up to this size start from the dense matrix of correlations (at most 300 MB).
+DENSE_START = 6_000
+#: Matrices up to this size are decomposed fully, larger ones by Lanczos.
+FULL_DECOMPOSITION = 1_500
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,8 +208,10 @@ def _dense_top(
         weight[grid] += float(a)
     mean = total / weight.clamp_min(1e-12)
     mean.fill_diagonal_(0)
-    values, vectors = torch.linalg.eigh(mean)
-    return values.flip(0)[:k], vectors.flip(1)[:, :k]
+    if n_genes <= FULL_DECOMPOSITION:
+        values, vectors = torch.linalg.eigh(mean)
+        return values.flip(0)[:k], vectors.flip(1)[:, :k]
+    return _top_pairs(mean.cpu().numpy(), n_genes, k, device)
 
 
 def _lanczos_top(
@@ -226,6 +230,13 @@ def _lanczos_top(
         return out.cpu().numpy().ravel()
 
     operator = LinearOperator((n_genes, n_genes), matvec=times, dtype=np.float64)
+    return _top_pairs(operator, n_genes, k, device)
+
+
+def _top_pairs(
+    operator: LinearOperator | NDArray[np.float64], n_genes: int, k: int, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Top k eigenpairs by Lanczos from a fixed start."""
     start = np.full(n_genes, n_genes**-0.5)
     values, vectors = eigsh(operator, k=k, which="LA", v0=start, tol=1e-6)
     order = np.argsort(-values)

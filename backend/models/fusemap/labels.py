@@ -4,6 +4,10 @@ The space that cells are shown in has few factors, as many as data sets can agre
 types apart needs more, and these need not be shared. So each set of labelled sections gets one
 further space with more factors (same fit, same exact posterior for any panel). On held-out blocks
 of the mouse cortex sections this raised the accuracy for fine types from .60 to .74.
+
+A taxonomy of several data sets gets a classifier of all of them, for queries unlike any of them,
+and one of each, for queries much like it: on held-out blocks the latter told classes apart with an
+accuracy of .86 against .69 (STARmap mPFC), .93 against .78 (STARmap V1), .94 against .84 (ISS).
 """
 
 from __future__ import annotations
@@ -21,7 +25,13 @@ from backend.models.fusemap.factors import FactorFit
 from backend.models.fusemap.heads import Folds, HeadData, train_head
 from backend.models.fusemap.model import LabelHead
 from backend.models.fusemap.space import Mapped, Reference, Space, fit_space, map_cells
-from backend.models.fusemap.taxonomy import Taxonomy, far_folds, near_folds, taxonomies
+from backend.models.fusemap.taxonomy import (
+    Taxonomy,
+    far_folds,
+    near_folds,
+    parts_of,
+    taxonomies,
+)
 
 #: Factors of a space for telling classes apart, and genes of the widest panel per factor.
 MOST_FACTORS, GENES_PER_FACTOR = 30, 3
@@ -77,7 +87,8 @@ def train_labels(
     todo = [
         (label, taxonomy)
         for label, of_section in codes.items()
-        for taxonomy in taxonomies(of_section, datasets)
+        for merged in taxonomies(of_section, datasets)
+        for taxonomy in (merged, *parts_of(merged, of_section, datasets))
         if len(taxonomy.codes) <= MOST_CLASSES
     ]
     spaces: list[Space] = []
@@ -104,7 +115,7 @@ def _space_for(
 ) -> Space:
     """Fit a space to the sections of a taxonomy alone."""
     own = [r for r in references if r.id in taxonomy.sections]
-    widest = max(len(r.prepared.genes) for r in own)
+    widest = max(len(r.core) for r in own)
     k = min(MOST_FACTORS, max(widest // GENES_PER_FACTOR, 2))
     return fit_space(own, n_genes, FactorFit(k, iterations), RunContext())
 

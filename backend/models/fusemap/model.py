@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,7 +89,9 @@ def to_checkpoint(model: Model) -> Checkpoint:
         for name in SECTION_ARRAYS:
             tensors[f"section/{i}/{name}"] = getattr(section, name)
     for j, space in enumerate(model.spaces):
-        tensors[f"space/{j}/embedding"] = space.embedding
+        known = np.flatnonzero(space.known)
+        tensors[f"space/{j}/genes"] = known
+        tensors[f"space/{j}/embedding"] = space.embedding[known]
         for i, section in enumerate(model.sections):
             if section.id in space.noise:
                 tensors[f"space/{j}/noise/{i}"] = space.noise[section.id]
@@ -125,7 +127,7 @@ def from_checkpoint(checkpoint: Checkpoint) -> Model:
         raise BadCheckpoint(
             f"The checkpoint is damaged: {type(error).__name__} {error}.", "Train it again."
         ) from error
-    if any(len(s.embedding) != len(model.genes) for s in model.spaces):
+    if len(model.gene_embedding) != len(model.genes):
         raise BadCheckpoint("The checkpoint's genes and embedding differ.", "Train it again.")
     return model
 
@@ -144,7 +146,7 @@ def _read(card: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]) -> Model
     )
     spaces = tuple(
         Space(
-            tensors[f"space/{j}/embedding"],
+            _spread(tensors[f"space/{j}/embedding"], tensors[f"space/{j}/genes"], card["genes"]),
             {
                 s.id: tensors[f"space/{j}/noise/{i}"]
                 for i, s in enumerate(sections)
@@ -178,6 +180,15 @@ def _read(card: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]) -> Model
         heads=heads,
         about=card,
     )
+
+
+def _spread(
+    rows: NDArray[np.float64], places: NDArray[np.int64], genes: Sequence[str]
+) -> NDArray[np.float64]:
+    """Put the rows of known genes among zeros for the others, (g, k)."""
+    out = np.zeros((len(genes), rows.shape[1]))
+    out[places] = rows
+    return out
 
 
 def _put_head(tensors: dict[str, NDArray[Any]], place: str, head: Head) -> None:

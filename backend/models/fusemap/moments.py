@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from backend.models.common.prep import Prepared, second_moment, weighted_product
 
-#: Panels up to this many genes keep their correlation matrix (at most 50 MB).
-WIDEST_CORRELATION = 2_500
+#: Panels up to this many genes keep their correlation matrix (at most 18 MB).
+WIDEST_CORRELATION = 1_500
 
 
 class Moments(Protocol):
@@ -87,9 +87,7 @@ class SparseMoments:
     def without(self, hidden: NDArray[np.bool_]) -> SparseMoments:
         """Return the same without some genes."""
         keep = _kept(self.genes, hidden)
-        p, rows = self.prepared, keep.cpu().numpy()
-        part = Prepared(p.x[:, rows], p.genes[rows], p.mean[rows], p.sd[rows])
-        return SparseMoments(part, self.genes[keep])
+        return SparseMoments(self.prepared.columns(keep.cpu().numpy()), self.genes[keep])
 
     def correlation_with(self, v: torch.Tensor) -> torch.Tensor:
         """Return R v."""
@@ -101,9 +99,14 @@ def _kept(genes: torch.Tensor, hidden: NDArray[np.bool_]) -> torch.Tensor:
     return torch.from_numpy(np.flatnonzero(~hidden[genes.cpu().numpy()])).to(genes.device)
 
 
-def moments_of(prepared: Prepared, device: str = "cpu") -> Moments:
-    """Return the moments of a section, of the kind that fits its panel."""
-    genes = torch.from_numpy(prepared.genes).to(device)
+def moments_of(
+    prepared: Prepared, device: str = "cpu", places: NDArray[np.int64] | None = None
+) -> Moments:
+    """Return the moments of a section, of the kind that fits its panel.
+
+    ``places`` are those of its genes among the genes of a fit; in the union where None.
+    """
+    genes = torch.from_numpy(prepared.genes if places is None else places).to(device)
     if len(prepared.genes) > WIDEST_CORRELATION:
         return SparseMoments(prepared, genes)
     r = second_moment(prepared.x, prepared.mean, prepared.sd)

@@ -148,10 +148,13 @@ def head_for(
             if taxonomy == h.taxonomy or taxonomy in h.taxonomy.split(" + ") + list(h.sections)
         ]
         heads = named or heads
-    for near in ranked:
-        for head in heads:
-            if near.section in head.sections:
-                return head
+    alike = [near for near in ranked if near.is_alike]
+    for near in (*alike, *ranked):
+        having = [h for h in heads if near.section in h.sections]
+        if having:
+            # One data set speaks best for a query like it, all together for a stranger.
+            order = sorted(having, key=lambda h: len(h.taxonomy.split(" + ")))
+            return order[0] if near.is_alike else order[-1]
     return heads[0] if heads else None
 
 

@@ -14,7 +14,9 @@ from backend.core.errors import NoSharedGenes
 from backend.core.job import RunContext
 from backend.models.common.graphs import delaunay_graph
 from backend.models.common.prep import Prepared
+from backend.models.fusemap.core import core_columns
 from backend.models.fusemap.factors import (
+    NOISE_FLOOR,
     FactorFit,
     FactorState,
     adapt_noise,
@@ -32,27 +34,62 @@ LEAST_SHARED_GENES = 10
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A training section as the fits see it."""
+    """A training section as the fits see it.
+
+    prepared : all its genes
+    core : (p,) columns of ``prepared`` that the fit sees
+    moments : of the core; its genes are places in ``fitted``
+    fitted : (c,) places in the union of all genes that the fit sees, the same for all sections
+    """
 
     id: str
     dataset: str
     prepared: Prepared
+    core: NDArray[np.int64]
     moments: Moments
+    fitted: NDArray[np.int64]
     graph: csr_matrix
 
-    @classmethod
-    def of(
-        cls,
-        id_: str,
-        dataset: str,
-        prepared: Prepared,
-        xy: NDArray[np.float32],
-        device: str = "cpu",
-        sample: Prepared | None = None,
-    ) -> Reference:
-        """Return the reference of a prepared section, its moments from ``sample`` if given."""
-        moments = moments_of(sample or prepared, device)
-        return cls(id_, dataset, prepared, moments, delaunay_graph(xy))
+    @property
+    def seen(self) -> NDArray[np.int64]:
+        """Places in the union of the genes of this section that the fit sees, (p,)."""
+        return self.prepared.genes[self.core]
+
+
+def make_references(
+    names: Sequence[tuple[str, str]],
+    prepared: Sequence[Prepared],
+    xy: Sequence[NDArray[np.float32]],
+    n_genes: int,
+    device: str = "cpu",
+    samples: Sequence[NDArray[np.int64] | None] | None = None,
+) -> list[Reference]:
+    """Return sections ready to be fitted together.
+
+    Parameters
+    ----------
+    names : sequence of (section id, data set)
+    prepared : sequence of Prepared
+    xy : sequence of (n, 2) float32
+    n_genes : int
+        Size of the union.
+    device : str
+    samples : sequence of (m,) int64 or None
+        Rows that the moments of a section are taken of; all where None.
+    """
+    columns = core_columns(prepared, n_genes)
+    seen = [p.genes[c] for p, c in zip(prepared, columns, strict=True)]
+    fitted = np.unique(np.concatenate(seen))
+    out = []
+    for i, (id_, dataset) in enumerate(names):
+        part = prepared[i].columns(columns[i])
+        rows = samples[i] if samples else None
+        if rows is not None:
+            part = Prepared(csr_matrix(part.x[rows]), part.genes, part.mean, part.sd)
+        moments = moments_of(part, device, np.searchsorted(fitted, part.genes))
+        graph = delaunay_graph(xy[i])
+        out.append(Reference(id_, dataset, prepared[i], columns[i], moments, fitted, graph))
+    return out
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,14 +130,56 @@ def fit_space(
     weights = balance_weights(
         [r.prepared.n_cells for r in references], [r.dataset for r in references]
     )
+    fitted = references[0].fitted
     moments = [r.moments for r in references]
-    done = fit(moments, n_genes, weights, settings, ctx, state)
+    done = fit(moments, len(fitted), weights, settings, ctx, state)
     measured = np.zeros(n_genes, dtype=bool)
     for r in references:
-        measured[r.prepared.genes] = True
-    embedding = np.where(measured[:, None], done.embedding.cpu().numpy(), 0.0)
-    noise = {r.id: noise.cpu().numpy() for r, noise in zip(references, done.noise, strict=True)}
-    return Space(embedding, noise)
+        measured[r.seen] = True
+    embedding = np.zeros((n_genes, settings.k))
+    embedding[fitted] = done.embedding.cpu().numpy()
+    embedding[~measured] = 0.0
+    noises = [n.cpu().numpy() for n in done.noise]
+    return _completed(references, embedding, noises, weights, settings.ridge)
+
+
+def _completed(
+    references: Sequence[Reference],
+    embedding: NDArray[np.float64],
+    noises: Sequence[NDArray[np.float64]],
+    weights: NDArray[np.float64],
+    ridge: float,
+) -> Space:
+    """Give the genes outside the core their embedding and noise: one M-step for them alone."""
+    k = embedding.shape[1]
+    left = np.zeros((len(embedding), k, k))
+    right = np.zeros((len(embedding), k))
+    wide = []
+    for r, noise, a in zip(references, noises, weights, strict=True):
+        rest = np.setdiff1d(np.arange(len(r.prepared.genes)), r.core)
+        if not len(rest):
+            continue
+        core = r.prepared.columns(r.core)
+        post = posterior(torch.from_numpy(embedding[core.genes]), torch.from_numpy(noise))
+        z = read_cells(core, post)
+        second = z.T @ z / len(z) + post.covariance.numpy()
+        part = r.prepared.columns(rest)
+        yz = (part.x.T @ z - np.outer(part.mean, z.sum(axis=0))) / part.sd[:, None] / len(z)
+        left[part.genes] += a * second
+        right[part.genes] += a * yz
+        wide.append((r.id, rest, part.genes, second, yz))
+    new = np.flatnonzero(left.any(axis=(1, 2)) & ~embedding.any(axis=1))
+    eye = ridge * np.eye(k)
+    if len(new):
+        embedding[new] = np.linalg.solve(left[new] + eye, right[new][..., None])[..., 0]
+    full = {r.id: np.ones(len(r.prepared.genes)) for r in references}
+    for r, noise in zip(references, noises, strict=True):
+        full[r.id][r.core] = noise
+    for id_, rest, genes, second, yz in wide:
+        e = embedding[genes]
+        residual = 1 - 2 * (e * yz).sum(axis=1) + ((e @ second) * e).sum(axis=1)
+        full[id_][rest] = np.maximum(residual, NOISE_FLOOR)
+    return Space(embedding, full)
 
 
 def map_cells(
@@ -133,12 +212,7 @@ def map_cells(
     _refuse_few(int(shared.sum()), len(prepared.genes))
     part = prepared
     if not shared.all():
-        part = Prepared(
-            csr_matrix(prepared.x[:, np.flatnonzero(shared)]),
-            prepared.genes[shared],
-            prepared.mean[shared],
-            prepared.sd[shared],
-        )
+        part = prepared.columns(np.flatnonzero(shared))
         noise, moments = (noise[shared] if noise is not None else None), None
     rows = torch.from_numpy(space.embedding[part.genes]).to(device)
     if noise is None:

@@ -60,6 +60,22 @@ def taxonomies(
     return tuple(out)
 
 
+def parts_of(
+    merged: Taxonomy, codes: Mapping[str, NDArray[np.int16]], datasets: Mapping[str, str]
+) -> tuple[Taxonomy, ...]:
+    """Return the taxonomies of the single data sets of a merged one; none of a single one."""
+    names = list(dict.fromkeys(datasets[s] for s in merged.sections))
+    if len(names) < 2:
+        return ()
+    return tuple(
+        part
+        for name in names
+        for part in taxonomies(
+            {s: codes[s] for s in merged.sections if datasets[s] == name}, datasets
+        )
+    )
+
+
 def _counts_per_dataset(
     codes: Mapping[str, NDArray[np.int16]], datasets: Mapping[str, str]
 ) -> dict[str, NDArray[np.int64]]:

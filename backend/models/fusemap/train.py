@@ -26,7 +26,14 @@ from backend.models.fusemap.factors import FactorFit, FactorState
 from backend.models.fusemap.labels import LabelSettings, common_categories, train_labels
 from backend.models.fusemap.model import Model, SectionRecord, to_checkpoint
 from backend.models.fusemap.nearest import learn_niches
-from backend.models.fusemap.space import Mapped, Reference, Space, fit_space, map_cells
+from backend.models.fusemap.space import (
+    Mapped,
+    Reference,
+    Space,
+    fit_space,
+    make_references,
+    map_cells,
+)
 
 #: A section with fewer cells has no statistics worth training on.
 LEAST_TRAINING_CELLS = 50
@@ -127,16 +134,18 @@ def _references(
     """Sections prepared for the fits, their moments from a sample where they are large."""
     index = gene_index(genes)
     rng = np.random.default_rng(ctx.seed)
-    out = []
+    prepared: list[Prepared] = []
+    samples: list[NDArray[np.int64] | None] = []
     for i, s in enumerate(sections):
-        ctx.step(i / len(sections), f"Reading {s.title}")
-        prepared = prepare(s, index)
-        sample = prepared
-        if s.n_cells > params.cells_per_section:
-            rows = np.sort(rng.permutation(s.n_cells)[: params.cells_per_section])
-            sample = Prepared(prepared.x[rows], prepared.genes, prepared.mean, prepared.sd)
-        out.append(Reference.of(s.id, s.dataset or s.id, prepared, s.xy, ctx.device, sample))
-    return out
+        ctx.step(0.7 * i / len(sections), f"Reading {s.title}")
+        prepared.append(prepare(s, index))
+        few = s.n_cells <= params.cells_per_section
+        drawn = None if few else np.sort(rng.permutation(s.n_cells)[: params.cells_per_section])
+        samples.append(drawn)
+    ctx.step(0.7, "Comparing genes")
+    names = [(s.id, s.dataset or s.id) for s in sections]
+    places = [s.xy for s in sections]
+    return make_references(names, prepared, places, len(genes), ctx.device, samples)
 
 
 def _number_of_factors(

@@ -5,7 +5,7 @@ import numpy as np
 from backend.core.job import RunContext
 from backend.models.common.prep import gene_index, prepare, union_of_genes
 from backend.models.fusemap.bridges import baseline_r, choose_k, hide_and_score, hiding_plan
-from backend.models.fusemap.space import Reference
+from backend.models.fusemap.space import Reference, make_references
 from backend.models.fusemap.train import TrainParams, train
 from tests.models.simulated import Simulation
 
@@ -13,9 +13,10 @@ from tests.models.simulated import Simulation
 def references(simulation: Simulation) -> tuple[list[Reference], int]:
     genes = union_of_genes(simulation.sections)
     index = gene_index(genes)
-    return [
-        Reference.of(s.id, s.dataset, prepare(s, index), s.xy) for s in simulation.sections
-    ], len(genes)
+    names = [(s.id, s.dataset) for s in simulation.sections]
+    prepared = [prepare(s, index) for s in simulation.sections]
+    places = [s.xy for s in simulation.sections]
+    return make_references(names, prepared, places, len(genes)), len(genes)
 
 
 def test_hidden_gene_stays_measured_somewhere(simulation: Simulation) -> None:

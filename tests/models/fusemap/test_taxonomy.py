@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from backend.models.fusemap.taxonomy import far_folds, near_folds, taxonomies
+from backend.models.fusemap.taxonomy import far_folds, near_folds, parts_of, taxonomies
 
 FIVE = 5
 
@@ -18,6 +18,18 @@ def test_data_sets_with_the_same_names_share_a_taxonomy() -> None:
         ("A + B", ("a", "b"), (0, 1, 2)),
         ("C", ("c",), (7, 8)),
     ]
+
+
+def test_merged_taxonomy_has_one_part_per_data_set() -> None:
+    of_section = {"a": codes(0, 1, 2), "b": codes(1, 2)}
+    datasets = {"a": "A", "b": "B"}
+    (merged,) = taxonomies(of_section, datasets)
+    parts = parts_of(merged, of_section, datasets)
+    assert [(p.name, p.sections, p.codes) for p in parts] == [
+        ("A", ("a",), (0, 1, 2)),
+        ("B", ("b",), (1, 2)),
+    ]
+    assert parts_of(parts[0], of_section, datasets) == ()
 
 
 def test_rare_class_and_single_class_are_left_out() -> None:
