@@ -6,17 +6,22 @@
 from __future__ import annotations
 
 import argparse
+import os
 import socket
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from backend.core.errors import AtlasError, BadStore, PortInUse
 from backend.core.settings import Settings
 
-#: Threads that answer requests; a browser opens about six connections.
-THREADS = 8
+if TYPE_CHECKING:
+    from flask import Flask
+
+#: Most processes that answer requests.
+MOST_WORKERS = 64
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -27,8 +32,9 @@ def main(argv: list[str] | None = None) -> int:
         settings = replace(settings, data=args.data)
     try:
         _require_free(args.host, args.port)
+        _keep_kernels(settings)
         atlas = args.atlas or _demo_atlas(settings)
-        serve(settings, atlas, args.checkpoint, args.host, args.port)
+        serve(settings, atlas, args.checkpoint, args.host, args.port, args.workers)
     except AtlasError as error:
         _say(f"{type(error).__name__}: {error}")
         return 2
@@ -46,17 +52,35 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--data", type=Path, help="folder of atlases, uploads, results and jobs")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8050)
-    return parser.parse_args(argv)
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=0,
+        help="web processes of 4 threads; 0: one process of 8 threads (default)",
+    )
+    args = parser.parse_args(argv)
+    if not 0 <= args.workers <= MOST_WORKERS:
+        parser.error(f"--workers is {args.workers}; give 0 to {MOST_WORKERS}.")
+    return args
 
 
-def serve(settings: Settings, atlas: Path, checkpoint: Path | None, host: str, port: int) -> None:
-    """Open the atlas, start a worker beside the web process and answer requests."""
+def serve(
+    settings: Settings,
+    atlas: Path,
+    checkpoint: Path | None,
+    host: str,
+    port: int,
+    workers: int = 0,
+) -> None:
+    """Open the atlas, start a worker beside the web processes and answer requests."""
     # Heavy imports wait until the arguments are known to be good.
-    from waitress import serve as answer
-
     from backend.http import create_server
+    from backend.http.serving import serve_alone, serve_many
+    from backend.http.session import signing_key
+    from backend.jobs.queue import JobQueue
     from backend.service import Backend
     from backend.service.backend import default_checkpoint
+    from backend.store.atlas import Atlas
     from backend.worker.process import start_worker
     from explorer import create_explorer
 
@@ -64,24 +88,39 @@ def serve(settings: Settings, atlas: Path, checkpoint: Path | None, host: str, p
         raise BadStore(f"There is no atlas at '{atlas}'.", "Build one: python -m backend build.")
     checkpoint = checkpoint or default_checkpoint(atlas)
     query = atlas.with_name(f"{atlas.stem}_query.h5ad")
-    backend = Backend(settings, atlas, checkpoint, query if query.is_file() else None)
-    server = create_server(backend, settings)
-    explorer = create_explorer(server, backend)
+
+    def make() -> Flask:
+        """Open the atlas in the process that serves it; its arrays are memory maps."""
+        backend = Backend(settings, atlas, checkpoint, query if query.is_file() else None)
+        backend.planes.main.renderer.warm()
+        server: Flask = create_explorer(create_server(backend, settings), backend).server
+        return server
+
+    def ready() -> None:
+        _say(f"{opened.name}: {opened.n_cells:,} cells in {len(opened.sections())} sections.")
+        _say(f"Open http://{host}:{port}/ in a browser. Stop with Ctrl C.")
+
+    opened = Atlas.open(atlas)
+    # Made here once, before several processes would.
+    JobQueue(settings).close()
+    signing_key(settings.data / "session.key")
     worker = start_worker(settings, atlas, checkpoint)
     try:
-        info = backend.atlas_info()
-        _say(f"{info['name']}: {info['n_cells']:,} cells in {info['n_sections']} sections.")
-        _say(f"Open http://{host}:{port}/ in a browser. Stop with Ctrl C.")
-        answer(
-            explorer.server,
-            host=host,
-            port=port,
-            threads=THREADS,
-            clear_untrusted_proxy_headers=True,
-        )
+        if workers:
+            serve_many(make, host, port, workers, ready)
+        else:
+            application = make()
+            ready()
+            serve_alone(application, host, port)
     finally:
         worker.terminate()
         worker.wait(timeout=10)
+
+
+def _keep_kernels(settings: Settings) -> None:
+    """Name a folder for compiled kernels where none can lie beside the code."""
+    if not os.access(Path(__file__).parent / "backend", os.W_OK):
+        os.environ.setdefault("NUMBA_CACHE_DIR", str(settings.data.resolve() / "cache" / "numba"))
 
 
 def _demo_atlas(settings: Settings) -> Path:

@@ -34,7 +34,8 @@ GET /api/pick?section=&x=&y=[&layer=]    {"section", "row": n | null, "cell": {.
 GET /api/download?section=&layer=&format=csv     streamed CSV, one line per cell
 GET /api/figure.png?section=&layer=[&palette=&lo=&hi=&width=&only=]     PNG with legend, scale bar
 GET /tiles/<section>/<layer>/<z>/<x>/<y>.png?palette=&lo=&hi=&size=&only=1,2&least=&v=
-                                 PNG; immutable when v (the atlas version) is given, else no-cache
+                                 PNG; immutable when v is the ``edition`` of the atlas or query
+                                 (of /api/atlas, /api/sections/<section>), else no-cache
 
 LAYER = {key, kind, name, title, unit, span: [lo, hi] | null, version, provenance,
          categories: [{code, name, colour, parent}],

@@ -11,6 +11,7 @@ from backend.core.geometry import TileAddress
 from backend.core.layers import LayerKey, Style, TileKey
 from backend.http import queries
 from backend.http.cache import Picture, TileCache
+from backend.tiles.raster import KERNEL_VERSION
 
 if TYPE_CHECKING:
     from backend.service.backend import Backend
@@ -26,9 +27,9 @@ def add_tiles(routes: Blueprint, backend: Backend, cache: TileCache) -> None:
         address = TileAddress(z, x, y).checked()
         key = TileKey(section, LayerKey.parse(layer), queries.style(), address)
         atlas = backend.planes.of(section)[0].atlas
-        edition = f"{atlas.path}|{atlas.attrs.get('created')}|{atlas.version}"
-        found = _cached(backend, cache, key, edition)
-        current = request.args.get("v") == str(atlas.version)
+        found = _cached(backend, cache, key, f"{atlas.path}|{atlas.edition}")
+        # A version alone is not enough: an atlas made anew at the same place begins at 1 again.
+        current = request.args.get("v") == atlas.edition
         return _answer(found, current)
 
 
@@ -49,7 +50,8 @@ def _answer(tile: Picture, current: bool) -> Response:
 
 def key_text(key: TileKey, edition: str) -> str:
     """Return one short text for all that decides a tile's pixels."""
-    parts = (edition, key.section, str(key.layer), _style_text(key.style), *key.address)
+    what = (KERNEL_VERSION, edition, key.section, str(key.layer))
+    parts = (*what, _style_text(key.style), *key.address)
     return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()
 
 

@@ -28,10 +28,13 @@ from backend.service import cells, search, summary, tables
 from backend.service.layers import describe
 from backend.service.planes import MONTAGE, QUERY_PREFIX, Plane, Planes
 from backend.tiles.figure import figure_png
+from backend.tiles.layouts import layout_names, parse_layout
 from backend.tiles.render import Histogram, Tile
 
 #: Cells of a selection that enter a comparison, at most; a seeded draw above that.
 COMPARED = 20_000
+#: Farthest distance at which a cell of a layout is picked, as a part of the plane's side.
+PLACE_RADIUS = 0.005
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,7 @@ class Backend:
             "n_genes": len(atlas.genes.symbol),
             "n_imputable": _n_imputable(atlas.genes.embedding),
             "version": atlas.version,
+            "edition": atlas.edition,
             "world_um": atlas.world_um,
             "grid_level": atlas.grid_level,
             "species": sorted({s.species for s in sections}),
@@ -98,6 +102,7 @@ class Backend:
             "can_annotate": self.checkpoint is not None,
             "demo_query": self.demo_query is not None,
             "labels": list(atlas.labels()),
+            "layouts": list(layout_names(atlas)),
             "keep_hours": self.settings.limits.keep_hours,
         }
 
@@ -124,6 +129,7 @@ class Backend:
             "extent": list(info.extent),
             "bounds": list(plane.bounds(info)),
             "world_um": plane.atlas.world_um,
+            "edition": plane.atlas.edition,
             "kind": kind,
             "embedded": embedding is not None and info.id in embedding.sections,
         }
@@ -234,11 +240,17 @@ class Backend:
         Parameters
         ----------
         x, y : float
-            Coordinates of the section; of the plane for the montage.
+            Coordinates of the section; of the plane for the montage; 0..1 for a layout.
         radius : float or None
-            Farthest distance, micrometres; three cell radii where None.
+            Farthest distance, micrometres; three cell radii where None. For a layout in parts of
+            its side.
         """
         plane, inner = self.planes.of(section)
+        layout = parse_layout(section)
+        if layout is not None:
+            own = plane.renderer.layout(layout)
+            place = cells.pick_place(plane, own, x, y, radius or PLACE_RADIUS)
+            return None if place is None else (place[0].id, place[1])
         if inner != MONTAGE:
             info = plane.atlas.section(inner)
             bounds = plane.bounds(info)
@@ -252,13 +264,16 @@ class Backend:
     # -- pictures and tables ----------------------------------------------------------------
 
     def tile(self, key: TileKey) -> Tile:
-        """Return a tile of a section or, for section ``atlas``, of the montage."""
+        """Return a tile of a section, for ``atlas`` of the montage, for ``layout:umap`` of that."""
         plane, inner = self.planes.of(key.section)
+        inner = inner if parse_layout(key.section) is None else key.section
         return plane.renderer.render(TileKey(inner, key.layer, key.style, key.address.checked()))
 
     def figure(self, section: str, key: LayerKey, style: Style, width: int = 2400) -> bytes:
         """Return a picture of a section for publication: legend, unit, scale bar; PNG."""
         plane, inner = self.planes.of(section)
+        if parse_layout(section) is not None:
+            raise BadRequest("Figures are of tissue, not of a layout.", "Name a section.")
         return figure_png(plane.atlas, inner, describe(plane, inner, key), style, width)
 
     def table(self, section: str, key: LayerKey) -> Iterator[str]:
@@ -314,11 +329,16 @@ class Backend:
 
     def _selection(self, spec: Mapping[str, Any]) -> Selection:
         section = str(spec.get("section", ""))
-        if section in ("", MONTAGE):
+        if section in ("", MONTAGE) or self.planes.of(section)[1] == MONTAGE:
             raise BadRequest("A selection needs one section.", "Name it as 'section'.")
         plane, inner = self.planes.of(section)
         info = plane.atlas.section(inner)
-        if "polygon" in spec:
+        layout = parse_layout(section)
+        if "polygon" in spec and layout is not None:
+            own = plane.renderer.layout(layout)
+            within = inside(own.positions(slice(0, len(own))), _polygon(spec["polygon"]))
+            rows = np.sort(own.rows[within].astype(np.int64)) - info.first
+        elif "polygon" in spec:
             xy = np.asarray(plane.atlas.xy[info.rows])
             rows = np.flatnonzero(inside(xy, _polygon(spec["polygon"])))
         else:

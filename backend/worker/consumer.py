@@ -59,7 +59,7 @@ def run_worker(
     consumer.run()
 
 
-class Housekeeper(Scheduler):  # type: ignore[misc]  # huey carries no types
+class Housekeeper(Scheduler):
     """Huey's scheduler, which has nothing to schedule here, and tidies instead."""
 
     def __init__(self, queue: JobQueue, uploads: Uploads, **options: Any) -> None:
@@ -86,7 +86,7 @@ class Housekeeper(Scheduler):  # type: ignore[misc]  # huey carries no types
         super().loop(now)
 
 
-class BoundConsumer(Consumer):  # type: ignore[misc]  # huey carries no types
+class BoundConsumer(Consumer):
     """A consumer of one process that stops when the process it belongs to is gone.
 
     Parameters

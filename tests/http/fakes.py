@@ -36,8 +36,8 @@ class FakePlanes:
 
     def of(self, section: str) -> tuple[Any, str]:
         self._backend.section(section)
-        attrs = {"created": "2026-01-01"}
-        atlas = SimpleNamespace(path="demo.zarr", version=self._backend.version, attrs=attrs)
+        version = self._backend.version
+        atlas = SimpleNamespace(path="demo.zarr", version=version, edition=f"{version}-0a1b")
         return SimpleNamespace(atlas=atlas), section
 
 

@@ -69,9 +69,10 @@ def test_selections_are_counted_and_compared(client: FlaskClient) -> None:
     assert len(table["genes"]) == 3
 
 
-def test_a_tile_of_the_current_version_is_immutable(client: FlaskClient) -> None:
-    version = client.get("/api/atlas").get_json()["version"]
-    answer = client.get(f"/tiles/alpha/label:region/0/0/0.png?v={version}")
+def test_a_tile_of_the_current_edition_is_immutable(client: FlaskClient) -> None:
+    edition = client.get("/api/atlas").get_json()["edition"]
+    assert client.get("/api/sections/alpha").get_json()["edition"] == edition
+    answer = client.get(f"/tiles/alpha/label:region/0/0/0.png?v={edition}")
     assert answer.status_code == 200
     assert answer.data.startswith(b"\x89PNG")
     assert "immutable" in answer.headers["Cache-Control"]

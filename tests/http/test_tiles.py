@@ -16,15 +16,15 @@ from tests.http.fakes import FakeBackend, FakeTile
 URL = "/tiles/s1/label:type/0/0/0.png"
 
 
-def test_a_tile_of_the_current_version_may_be_kept_for_ever(client: FlaskClient) -> None:
-    answer = client.get(URL + "?v=3")
+def test_a_tile_of_the_current_edition_may_be_kept_for_ever(client: FlaskClient) -> None:
+    answer = client.get(URL + "?v=3-0a1b")
     assert answer.mimetype == "image/png"
     assert answer.headers["Cache-Control"] == "public, max-age=31536000, immutable"
     assert "Set-Cookie" not in answer.headers
 
 
-@pytest.mark.parametrize("query", ["", "?v=2", "?v=99", "?v="])
-def test_a_tile_of_another_version_is_asked_for_again(client: FlaskClient, query: str) -> None:
+@pytest.mark.parametrize("query", ["", "?v=3", "?v=2-0a1b", "?v=3-ffff", "?v="])
+def test_a_tile_of_another_edition_is_asked_for_again(client: FlaskClient, query: str) -> None:
     assert client.get(URL + query).headers["Cache-Control"] == "no-cache"
 
 
@@ -36,7 +36,7 @@ def test_an_unchanged_tile_is_answered_304(client: FlaskClient) -> None:
 
 
 def test_a_tile_is_drawn_once_per_version(client: FlaskClient, backend: FakeBackend) -> None:
-    first, second = client.get(URL), client.get(URL + "?v=3")
+    first, second = client.get(URL), client.get(URL + "?v=3-0a1b")
     assert first.data == second.data
     assert len(backend.drawn) == 1
     backend.version = 4
