@@ -90,6 +90,7 @@
   // -- placing: the view says where, the map goes there ----------------------------------------------
 
   let placed = "";
+  let fitted = false; // whether the section was fitted and not moved since
   function fitOptions(map) {
     const wide = map.getSize().x > 520;
     const left = wide && !isQuery() ? 72 : 24;
@@ -129,7 +130,13 @@
     return !isQuery();
   }
 
+  let settling = false; // the map moves because the view says so, not by hand
   function settle(view) {
+    settling = true;
+    goThere(view);
+    settling = false;
+  }
+  function goThere(view) {
     const map = main();
     if (!map || !boundsOf(view.section)) return;
     for (const each of Object.values(maps)) if (each) each.invalidateSize({ animate: false, pan: false });
@@ -137,7 +144,8 @@
     if (key === placed) return;
     placed = key;
     const world = worldOf(map);
-    if (view.at === null) fit(map, boundsOf(view.section), world);
+    fitted = view.at === null;
+    if (fitted) fit(map, boundsOf(view.section), world);
     else goTo(map, latLng(view.at[0], view.at[1], world), view.at[2]);
     hold(map);
     moved(map);
@@ -168,6 +176,7 @@
     const [x, y] = um(map.getCenter(), worldOf(map));
     const at = [x, y, map.getZoom()].map((v) => Number(v.toPrecision(7)));
     const patch = { at };
+    if (byHand) fitted = false;
     const arrived = byHand && !isQuery() ? arrivedIn(map) : null;
     byHand = false;
     if (arrived && arrived !== explorer.view.section) {
@@ -250,7 +259,7 @@
     const box = map.getContainer();
     box.setAttribute("role", "group");
     box.setAttribute("aria-label", name === "query" ? "Your section" : "Atlas; arrow keys pan, plus and minus zoom");
-    map.on("zoomstart dragstart", () => { if (!following) byHand = true; });
+    map.on("zoomstart dragstart", () => { if (!following && !settling) byHand = true; });
     map.on("moveend", () => { if (!following) moved(map); });
     map.on("move", () => { if (!following) follow(map, map === maps.query ? maps.atlas : maps.query); });
     map.on("zoomend viewreset", thin);
@@ -261,7 +270,10 @@
 
   function resized() {
     for (const map of Object.values(maps)) if (map) map.invalidateSize({ animate: false, pan: true });
-    if (plane && main()) { drawScale(main()); thin(); }
+    if (!plane || !main()) return;
+    if (fitted) { placed = ""; settle({ ...explorer.view, at: null }); }
+    drawScale(main());
+    thin();
   }
   function watchSize() {
     const box = byId("map");

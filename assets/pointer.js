@@ -132,7 +132,7 @@
     document.querySelectorAll(".lg.lit").forEach((row) => row.classList.remove("lit"));
     if (!name) return;
     for (const row of document.querySelectorAll('[data-act="isolate"]')) {
-      if (row.querySelector(".cut").textContent === name && !row.classList.contains("p")) row.classList.add("lit");
+      if (row.dataset.name === name && !row.classList.contains("p")) row.classList.add("lit");
     }
   }
 

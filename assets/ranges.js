@@ -69,7 +69,7 @@
     const format = new Intl.NumberFormat("en-GB");
     document.getElementById("threshold").textContent = short(least);
     document.getElementById("threshold-words").textContent = kept
-      ? `${format.format(kept)} of ${format.format(all)} labelled cells are shown; by their confidence about ${per} in 100 of these labels are wrong. Lower shows more cells, with more errors.`
+      ? `${format.format(kept)} of ${format.format(all)} cells are at least this confident; by their own confidence about ${per} in 100 of their labels are wrong. Cells that the model left unassigned stay so.`
       : "No cell is this confident. Lower the threshold.";
   }
 

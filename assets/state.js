@@ -67,6 +67,7 @@
     const before = explorer.view;
     explorer.view = next;
     writeLink(next, before);
+    explorer.mark(); // what the page can show by itself is shown at once
     explorer.props("view", { data: next });
   };
 
@@ -143,7 +144,7 @@
     for (const thumb of document.querySelectorAll("#strip .th")) {
       const here = thumb.dataset.value === section;
       if (here && !thumb.hasAttribute("aria-current")) {
-        const strip = thumb.parentElement;
+        const strip = explorer.byId("strip");
         strip.scrollTo({ left: thumb.offsetLeft - strip.offsetLeft - strip.clientWidth / 2 + 37 });
       }
       if (here) thumb.setAttribute("aria-current", "true");
@@ -181,6 +182,7 @@
 
   function unfold(branch, open) {
     branch.classList.toggle("open", open);
+    if (branch.dataset.list) explorer.folded(branch.dataset.list, branch.dataset.name, open);
     if (branch.hasAttribute("role")) branch.setAttribute("aria-expanded", open);
     const button = branch.querySelector('[data-act="fold"]');
     if (button && button.hasAttribute("aria-expanded")) button.setAttribute("aria-expanded", open);

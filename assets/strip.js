@@ -1,28 +1,23 @@
 // The strip of sections: a picture is asked for when it comes into sight.
 (function () {
   "use strict";
+  const explorer = (window.explorer = window.explorer || {});
+  const load = (thumb) => {
+    const picture = thumb.querySelector("img[data-src]");
+    if (picture && picture.getAttribute("src") !== picture.dataset.src) picture.src = picture.dataset.src;
+  };
   const sight = new IntersectionObserver((entries) => {
-    for (const { isIntersecting, target } of entries) {
-      const picture = target.querySelector("img[data-src]");
-      if (isIntersecting && picture && picture.getAttribute("src") !== picture.dataset.src) picture.src = picture.dataset.src;
-    }
+    for (const { isIntersecting, target } of entries) if (isIntersecting) load(target);
   }, { rootMargin: "0px 200px" });
 
-  function watch() {
+  explorer.watchStrip = function () {
     for (const thumb of document.querySelectorAll("#strip .th")) {
       sight.unobserve(thumb);
       sight.observe(thumb);
     }
-  }
-  function wire() {
-    const strip = document.getElementById("strip");
-    if (!strip) return setTimeout(wire, 100);
-    new MutationObserver(watch).observe(strip, { childList: true, subtree: true, attributes: true, attributeFilter: ["data-src"] });
-    strip.addEventListener("wheel", (event) => {
-      if (Math.abs(event.deltaY) > Math.abs(event.deltaX)) strip.scrollLeft += event.deltaY;
-    }, { passive: true });
-    watch();
-    return undefined;
-  }
-  wire();
+  };
+  document.addEventListener("wheel", (event) => {
+    const strip = event.target.closest && event.target.closest("#strip");
+    if (strip && Math.abs(event.deltaY) > Math.abs(event.deltaX)) strip.scrollLeft += event.deltaY;
+  }, { passive: true });
 })();

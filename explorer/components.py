@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from dash import html
@@ -105,29 +105,6 @@ def note(text: Child, glyph: str = "warn", kind: str = "warn") -> html.Div:
 def kbd(*keys: str) -> html.Span:
     """Return keys as they are printed."""
     return html.Span([html.Kbd(key) for key in keys], className="keys")
-
-
-def legend_row(entry: Mapping[str, Any], most: int, is_child: bool, total: int) -> html.Button:
-    """Return a class of a label with its share and count; a click isolates it."""
-    share = words.percent(entry["count"], total)
-    spoken = f"{entry['name']}, {words.plural(entry['count'], 'cell')}, {share}"
-    return html.Button(
-        [
-            swatch(entry["colour"]),
-            html.Span(entry["name"], className="cut"),
-            bar(entry["count"] / most if most else 0, entry["colour"]),
-            html.Span(words.count(entry["count"]), className="n num"),
-        ],
-        type="button",
-        className="lg k" if is_child else "lg",
-        title=f"{spoken}. Click isolates, Shift adds",
-        **{
-            "aria-label": spoken,
-            "aria-pressed": "false",
-            "data-act": "isolate",
-            "data-value": ",".join(str(c) for c in entry["codes"]),
-        },
-    )
 
 
 def plain_row(name: str, colour: str | None, n: int, total: int, hint: str = "") -> html.Div:

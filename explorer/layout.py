@@ -49,11 +49,10 @@ def page(backend: Backend) -> html.Div:
             html.A("Skip to the map", href="#map-atlas", className="skip"),
             link.layout(backend),
             html.Div(
-                [_top(backend, info, opener), colour.layout(backend), centre, right],
+                [_top(backend, info, opener), colour.layout(backend), centre, right, card],
                 className="app",
                 id="app",
             ),
-            card,
             _help(),
             html.Div(id=ids.STATUS, className="toast", role="status", **{"aria-live": "polite"}),
         ]

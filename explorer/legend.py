@@ -1,16 +1,14 @@
-"""Classes of a label as rows: grouped by parent, counted, sorted. Pure functions."""
+"""Classes of a label: grouped by parent, counted, sorted. Pure functions."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from dash import html
 
 from backend.core.layers import MISSING, Category
-from explorer import words
-from explorer.components import Child, legend_row, plain_row
-from explorer.icons import icon
 
 #: Groups unfolded when a legend is first shown.
 OPEN_GROUPS = 1
@@ -67,131 +65,46 @@ def _order(name: str, count: int, sort: str) -> tuple[Any, ...]:
     return (name.lower(),) if sort == "name" else (-count, name.lower())
 
 
-def legend(groups: Sequence[Group], missing: int) -> list[Child]:
-    """Return the rows of a legend; classes without cells are left out and said so."""
+def legend(groups: Sequence[Group], missing: int) -> html.Div:
+    """Return a legend as data: the scripts draw it, so that 300 rows stay fast.
+
+    Notes
+    -----
+    Classes without cells are left out and counted. ``assets/rows.js`` makes each row a button
+    whose text is a text node.
+    """
     shown = [g for g in groups if g.cells]
     total = sum(g.cells for g in shown) + missing
-    most = max((g.cells if g.name else g.entries[0].cells for g in shown), default=1)
     rows = sum(len(g.entries) for g in shown)
-    children: list[Child] = []
-    for place, group in enumerate(shown):
-        is_open = rows <= FEW_ROWS or place < OPEN_GROUPS
-        children.append(_legend_group(group, most, total, is_open))
-    if missing:
-        hint = "Cells that carry no label of this kind"
-        children.append(plain_row("Without label", None, missing, total, hint))
-    absent = sum(1 for g in groups for e in g.entries if not e.cells)
-    if absent:
-        text = f"{words.plural(absent, 'class')} without cells on screen"
-        children.append(html.Div(text, className="xs t3 plain"))
-    return children
-
-
-def _legend_group(group: Group, most: int, total: int, is_open: bool) -> html.Div:
-    rows = [
-        legend_row(_row(e.name, e.colour, e.cells, [e.code]), most, bool(group.name), total)
-        for e in group.entries
-        if e.cells
-    ]
-    if not group.name:
-        return html.Div(rows, className="lgroup open")
-    head = legend_row(
-        _row(group.name, group.colour, group.cells, [e.code for e in group.entries]),
-        most,
-        False,
-        total,
-    )
-    head.className = "lg p"
-    fold = html.Button(
-        icon("chev"),
-        type="button",
-        className="fold",
-        **{
-            "aria-label": f"Unfold {group.name}",
-            "aria-expanded": str(is_open).lower(),
-            "data-act": "fold",
-        },
-    )
-    kids = html.Div(rows, className="kids")
-    return html.Div([fold, head, kids], className="lgroup open" if is_open else "lgroup")
-
-
-def _row(name: str, colour: str, count: int, codes: Sequence[int]) -> dict[str, Any]:
-    return {"name": name, "colour": colour, "count": count, "codes": list(codes)}
+    data = {
+        "total": total,
+        "most": max((g.cells if g.name else g.entries[0].cells for g in shown), default=1),
+        "missing": missing,
+        "absent": sum(1 for g in groups for e in g.entries if not e.cells),
+        "groups": [
+            {
+                "name": group.name,
+                "colour": group.colour,
+                "cells": group.cells,
+                "open": rows <= FEW_ROWS or place < OPEN_GROUPS,
+                "rows": [list(e) for e in group.entries if e.cells],
+            }
+            for place, group in enumerate(shown)
+        ],
+    }
+    return html.Div(className="legend", **{"data-legend": json.dumps(data)})
 
 
 def tree(groups: Sequence[Group], layer: str) -> html.Div:
-    """Return the region tree: parents fold, boxes isolate, counts on the right."""
-    items: list[Child] = []
-    for group in groups:
-        kids = [_leaf(e, layer, bool(group.name)) for e in group.entries]
-        items += [_branch(group, layer, kids)] if group.name else kids
-    return html.Div(items, className="tree", role="tree", **{"aria-label": "Region tree"})
-
-
-def _box(codes: Sequence[int], layer: str, name: str) -> html.Button:
-    return html.Button(
-        icon("check"),
-        type="button",
-        className="chk",
-        role="checkbox",
-        **{
-            "aria-checked": "true",
-            "aria-label": f"Show {name}",
-            "data-act": "check",
-            "data-layer": layer,
-            "data-value": ",".join(map(str, codes)),
-        },
-    )
-
-
-def _branch(group: Group, layer: str, kids: list[Child]) -> html.Div:
-    codes = [e.code for e in group.entries]
-    row = html.Div(
-        [
-            html.Button(
-                icon("chev"),
-                type="button",
-                className="chev",
-                **{"aria-label": f"Unfold {group.name}", "data-act": "fold"},
-            ),
-            _box(codes, layer, group.name),
-            _name(group.name, codes, layer),
-            html.Span(words.count(len(codes)), className="n num"),
-        ],
-        className="tr",
-    )
+    """Return the region tree as data: parents fold, boxes isolate, counts on the right."""
+    data = {
+        "layer": layer,
+        "groups": [{"name": g.name, "rows": [list(e) for e in g.entries]} for g in groups],
+    }
     return html.Div(
-        [row, html.Div(kids, className="kids", role="group")],
-        className="branch",
-        role="treeitem",
-        **{"aria-expanded": "false"},
-    )
-
-
-def _leaf(entry: Entry, layer: str, is_child: bool) -> html.Div:
-    return html.Div(
-        [
-            _box([entry.code], layer, entry.name),
-            _name(entry.name, [entry.code], layer),
-            html.Span(words.count(entry.cells) if entry.cells else "", className="n num"),
-        ],
-        className="tr k" if is_child else "tr flat",
-        role="treeitem",
-    )
-
-
-def _name(name: str, codes: Sequence[int], layer: str) -> html.Button:
-    return html.Button(
-        name,
-        type="button",
-        className="cut grow",
-        title=f"{name}. Click shows it alone",
-        **{
-            "data-act": "alone",
-            "data-layer": layer,
-            "data-value": ",".join(map(str, codes)),
-        },
+        className="tree",
+        role="tree",
+        **{"aria-label": "Region tree", "data-tree": json.dumps(data)},
     )
 
 

@@ -32,7 +32,7 @@ def plural(n: int, noun: str) -> str:
 
 def percent(part: float, whole: float) -> str:
     """Return a share in per cent: one digit below ten, none above."""
-    if whole <= 0:
+    if whole <= 0 or part == 0:
         return "0 %"
     share = 100 * part / whole
     return f"{share:.1f} %" if share < 9.95 else f"{share:.0f} %"

@@ -9,7 +9,7 @@ from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html
 from backend.core.errors import AtlasError
 from backend.core.layers import MISSING
 from explorer import ids
-from explorer.state import MONTAGE, as_json, default_layer, from_query, grouped, ordered
+from explorer.state import MONTAGE, QUERY, as_json, default_layer, from_query, grouped, ordered
 
 if TYPE_CHECKING:
     from backend.service import Backend
@@ -72,6 +72,8 @@ def opening_layer(backend: Backend, section: str) -> str:
     """Return the layer to open with: of all sections the label that most cells carry."""
     groups = grouped(backend.layers(section))
     labels = (*groups.places, *groups.types)
+    if section.startswith(QUERY) and groups.types:
+        return str(groups.types[0].key)
     if section != MONTAGE or len(labels) < 2:
         return default_layer(groups)
     missing = {str(i.key): backend.counts(section, i.key).get(MISSING, 0) for i in labels}

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 import dash_leaflet as dl
 from dash import ClientsideFunction, Dash, Input, Output, State, html
 
-from backend.core.errors import AtlasError, UnknownLayer
+from backend.core.errors import AtlasError
 from backend.core.layers import LayerInfo, LayerKey
 from explorer import ids, words
 from explorer.cards import cell_card, section_card
-from explorer.components import Child, button, empty_state, icon_button, tag
-from explorer.state import MONTAGE, QUERY, default_layer, grouped, section_at, to_section
+from explorer.components import Child, icon_button, tag
+from explorer.names import section_names, tissue_names
+from explorer.scene import plane_of
+from explorer.state import MONTAGE, section_at, to_section
 
 if TYPE_CHECKING:
     from backend.service import Backend
@@ -200,174 +201,11 @@ def register(app: Dash, backend: Backend) -> None:
     )
 
 
-def plane_of(backend: Backend, section: str, key: LayerKey) -> tuple[dict[str, Any], Any]:
-    """Return what the scripts need to draw a scene, and an empty state where it cannot be drawn.
-
-    The first value is ids, numbers and ``info``, the LayerInfo or None.
-    """
-    info_atlas = backend.atlas_info()
-    found: dict[str, Any] = {
-        "section": section,
-        "asked": str(key),
-        "layer": str(key),
-        "ok": False,
-        "plane": section if section.startswith(QUERY) else MONTAGE,
-        "world": info_atlas["world_um"],
-        "version": info_atlas["version"],
-        "bounds": [0, 0, info_atlas["world_um"], info_atlas["world_um"]],
-        "offset": [0, 0],
-        "span": None,
-        "kind": key.kind,
-        "near": "",
-        "named": "",
-        "codes": [],
-        "unit": "um",
-        "title": "All sections",
-        "info": None,
-    }
-    if section != MONTAGE:
-        entry = backend.section_entry(section)
-        x, y = to_section(entry, 0, 0)
-        found |= {
-            "bounds": entry["bounds"],
-            "world": entry["world_um"],
-            "offset": [x, y],
-            "unit": entry["xy_unit"],
-            "title": entry["title"],
-            "near": nearest(backend, entry),
-        }
-    else:
-        found["bounds"] = whole(backend.sections(), found["world"])
-    layers = backend.layers(section)
-    groups = grouped(layers)
-    try:
-        info = _layer(backend, section, key, layers)
-    except AtlasError as error:
-        if key.kind not in ("measured", "imputed"):
-            fallback = default_layer(groups)
-            return found | {"fallback": fallback, "notice": _notice(error, fallback)}, None
-        steps = steps_back(key, gene_choices(backend, section, key), default_layer(groups))
-        return found, empty_state(error.message, _reason(error), steps)
-    label = key if key.kind == "label" else (groups.places or groups.types or (info,))[0].key
-    found |= {
-        "ok": True,
-        "layer": str(info.key),
-        "span": list(info.span) if info.span else None,
-        "named": str(label) if label.kind == "label" else "",
-        "version": info.version or found["version"],
-        "codes": _matched_codes(backend, info) if section.startswith(QUERY) else [],
-        "info": info,
-    }
-    return found, None
-
-
-def whole(sections: Sequence[Mapping[str, Any]], world: float) -> list[float]:
-    """Return the rectangle of the plane that holds all sections."""
-    if not sections:
-        return [0, 0, world, world]
-    lefts, tops, rights, bottoms = zip(*[s["bounds"] for s in sections], strict=True)
-    return [min(lefts), min(tops), max(rights), max(bottoms)]
-
-
-def nearest(backend: Backend, entry: Mapping[str, Any]) -> str:
-    """Return the atlas section that a query was matched to, or an empty string."""
-    known = {s["id"] for s in backend.sections()}
-    return entry["parent"] if entry["kind"] == "query" and entry["parent"] in known else ""
-
-
-def _layer(backend: Backend, section: str, key: LayerKey, layers: Sequence[LayerInfo]) -> LayerInfo:
-    if key.kind in ("measured", "imputed"):
-        return backend.layer(section, key)
-    for info in layers:
-        if info.key == key:
-            return info
-    noun = f"{key.name} labels" if key.kind == "label" else f"{key.name} {key.kind}"
-    raise UnknownLayer(f"This section has no {noun}.")
-
-
-def _notice(error: AtlasError, fallback: str) -> str:
-    return f"{error.message} Coloured by {LayerKey.parse(fallback).name} instead."
-
-
-def _reason(error: AtlasError) -> str:
-    hints = [h for h in error.hints if h and not h.startswith("Show ")]
-    return " ".join(hints) or "Other sections of the atlas may have it."
-
-
-def gene_choices(backend: Backend, section: str, key: LayerKey) -> list[str]:
-    """Return the layers in which the gene of ``key`` can be shown in a section."""
-    if key.kind not in ("measured", "imputed"):
-        return []
-    hits = backend.genes(key.name, 1, section)
-    if not hits or hits[0]["symbol"].lower() != key.name.lower():
-        return []
-    return [f"{kind}:{hits[0]['symbol']}" for kind in ("measured", "imputed") if hits[0][kind]]
-
-
-def steps_back(key: LayerKey, choices: Sequence[str], fallback: str) -> list[Child]:
-    """Return the buttons of an empty state: the same gene otherwise, or the section's own layer."""
-    steps: list[Child] = []
-    for choice in choices:
-        kind = LayerKey.parse(choice).kind
-        steps.append(button(f"Show {kind} {key.name}", "layer", choice, kind="pri"))
-    word = LayerKey.parse(fallback).name
-    steps.append(button(f"Colour by {word}", "layer", fallback, kind="" if steps else "pri"))
-    return steps
-
-
-def _matched_codes(backend: Backend, info: LayerInfo) -> list[int]:
-    """Return, for each class of a query's label, the atlas's code of the class of that name."""
-    if info.key.kind != "label":
-        return []
-    for known in backend.layers(MONTAGE):
-        if known.key == info.key:
-            at = {c.name: code for code, c in enumerate(known.categories)}
-            return [at.get(c.name, -2) for c in info.categories]
-    return []
-
-
 def map_chip(info: LayerInfo) -> list[Child] | None:
     """Return what floats over a map of a gene: that it is measured or imputed."""
     if info.key.kind not in ("measured", "imputed"):
         return None
     return [html.I(info.title, className="b cut"), tag(*words.KIND_TAGS[info.key.kind])]
-
-
-def _latlng(x: float, y: float, world: float) -> list[float]:
-    return [-256 * y / world, 256 * x / world]
-
-
-def _name(text: str, at: list[float], kind: str, code: int = -1, um: float = 0) -> dl.DivMarker:
-    width = f' data-um="{um:.0f}"' if um else ""
-    # Leaflet takes markup here; a name is text, so it is escaped.
-    icon_options = {
-        "html": f'<span class="lab {kind}" data-code="{code}"{width}>{escape(text)}</span>',
-        "className": "labpoint",
-        "iconSize": [0, 0],
-    }
-    return dl.DivMarker(position=at, iconOptions=icon_options, interactive=False, keyboard=False)
-
-
-def tissue_names(
-    anchors: Sequence[tuple[str, float, float, int]], world: float, codes: Mapping[str, int]
-) -> list[dl.DivMarker]:
-    """Return names on the tissue, most cells first: the scripts drop those that collide."""
-    ranked = sorted(anchors, key=lambda a: -a[3])
-    return [_name(name, _latlng(x, y, world), "", codes.get(name, -1)) for name, x, y, _ in ranked]
-
-
-def section_names(sections: Sequence[Mapping[str, Any]], world: float) -> list[dl.DivMarker]:
-    """Return the titles of sections, above each of them; the largest first."""
-    ranked = sorted(sections, key=lambda s: s["bounds"][0] - s["bounds"][2])
-    return [
-        _name(
-            s["title"],
-            _latlng(s["bounds"][0], s["bounds"][1], world),
-            "sect",
-            um=s["bounds"][2] - s["bounds"][0],
-        )
-        for s in ranked
-    ]
 
 
 def hover_card(backend: Backend, hover: Mapping[str, Any]) -> Any:

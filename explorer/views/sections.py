@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -126,7 +127,7 @@ def register(app: Dash, backend: Backend) -> None:
         Input(ids.ROW, "data"),
         prevent_initial_call=True,
     )
-    def strip(row: Mapping[str, Any]) -> tuple[list[Child], list[Child]]:
+    def strip(row: Mapping[str, Any]) -> tuple[html.Div, list[Child]]:
         sections: list[Mapping[str, Any]] = list(ordered(backend.sections()))
         if row["query"]:
             sections.insert(0, backend.section_entry(row["query"]))
@@ -204,50 +205,29 @@ def strip_title(sections: Sequence[Mapping[str, Any]]) -> list[Child]:
 
 def strip_of(
     sections: Sequence[Mapping[str, Any]], drawn: Mapping[str, str], theme: str, version: int
-) -> list[Child]:
-    """Return thumbnails by position, data sets apart; pictures load when they come into sight."""
-    children: list[Child] = []
-    before = None
-    for entry in sections:
-        if before is not None and entry["dataset"] != before:
-            children.append(html.Span(className="rule", title=entry["dataset"]))
-        before = entry["dataset"]
-        children.append(_thumbnail(entry, drawn[entry["id"]], theme, version))
-    return children
+) -> html.Div:
+    """Return the strip as data: the scripts draw it and load pictures as they come into sight."""
+    thumbs = [_thumbnail(s, drawn[s["id"]], theme, version) for s in sections]
+    return html.Div(className="thumbs", **{"data-strip": json.dumps(thumbs)})
 
 
-def _thumbnail(entry: Mapping[str, Any], layer: str, theme: str, version: int) -> html.Button:
+def _thumbnail(entry: Mapping[str, Any], layer: str, theme: str, version: int) -> dict[str, Any]:
+    """Return a section's picture: its tile at zoom 0, scaled and cropped to its extent."""
     left, top, right, bottom = entry["extent"]
     side, (x0, y0) = entry["side"], entry["origin"]
     scale = min(THUMB[0] / max(right - left, 1e-9), THUMB[1] / max(bottom - top, 1e-9))
     address = f"/tiles/{quote(entry['id'])}/{quote(layer, safe=':')}/0/0/0.png"
-    picture = html.Img(
-        alt="",
-        style={
-            "width": f"{side * scale:.1f}px",
-            "left": f"{(x0 - left) * scale:.1f}px",
-            "top": f"{(y0 - top) * scale:.1f}px",
-        },
-        **{"data-src": f"{address}?palette=ink-{theme}&v={version}"},
-    )
-    box = {"width": f"{(right - left) * scale:.1f}px", "height": f"{(bottom - top) * scale:.1f}px"}
-    position = entry["position"]
-    word = "yours" if entry["kind"] == "query" else entry["title"]
-    word = words.signed(position) if position is not None and entry["kind"] != "query" else word
-    return html.Button(
-        [
-            html.Span(html.Span(picture, className="crop", style=box), className="pic"),
-            html.Span(word, className="cap2 cut"),
-        ],
-        type="button",
-        className="th",
-        title=f"{entry['dataset']}, {entry['title']}",
-        **{
-            "data-act": "open",
-            "data-value": entry["id"],
-            "aria-label": f"Open {entry['title']}",
-        },
-    )
+    is_query, position = entry["kind"] == "query", entry["position"]
+    word = words.signed(position) if position is not None else entry["title"]
+    return {
+        "id": entry["id"],
+        "word": "yours" if is_query else word,
+        "title": entry["title"],
+        "dataset": entry["dataset"],
+        "src": f"{address}?palette=ink-{theme}&v={version}",
+        "box": [round((right - left) * scale, 1), round((bottom - top) * scale, 1)],
+        "picture": [round(v * scale, 1) for v in (side, x0 - left, y0 - top)],
+    }
 
 
 def distribution_of(

@@ -11,6 +11,7 @@ from backend.core.errors import AtlasError
 from backend.core.geometry import Bounds
 from backend.core.layers import LayerInfo, LayerKey
 from explorer import figures, ids, words
+from explorer.annotated import atlas_counts, threshold_block, yours_and_atlas
 from explorer.components import (
     Child,
     button,
@@ -21,11 +22,10 @@ from explorer.components import (
     section,
     segments,
     skeleton,
-    swatch,
     tag,
 )
 from explorer.legend import groups_of, legend, split_missing
-from explorer.state import MONTAGE, PALETTES, QUERY, grouped
+from explorer.state import PALETTES, QUERY, grouped
 
 if TYPE_CHECKING:
     from backend.service import Backend
@@ -92,7 +92,7 @@ def register(app: Dash, backend: Backend) -> None:
         except AtlasError:
             return None
         if name.startswith(QUERY):
-            return yours_and_atlas(info, counts, _atlas_counts(backend, name, info))
+            return yours_and_atlas(info, counts, atlas_counts(backend, name, info))
         return legend_block(info, counts, scene["sort"])
 
     @app.callback(
@@ -162,18 +162,20 @@ def subject_block(info: LayerInfo, name: str, counts: Mapping[int, int]) -> html
     tag_ = tag(*words.kind_tag(info.key.kind, name.startswith(QUERY)))
     if not _is_label(info):
         gene = info.key.kind in ("measured", "imputed")
-        line = ", ".join(p for p in (info.unit, _source(info)) if p)
+        line = ", ".join(p for p in (info.unit, _source(info, name)) if p)
         return _subject(html.I(info.title) if gene else info.title, tag_, line)
     here, missing = split_missing(counts)
     classes = sum(1 for n in here.values() if n)
     noun = "region" if info.key.name == "region" else "class"
     parts = [words.plural(classes, noun), words.plural(sum(here.values()) + missing, "cell")]
     return _subject(
-        info.title, tag_, ", ".join([*parts, _source(info)] if _source(info) else parts)
+        info.title, tag_, ", ".join([*parts, _source(info, name)] if _source(info, name) else parts)
     )
 
 
-def _source(info: LayerInfo) -> str:
+def _source(info: LayerInfo, name: str) -> str:
+    if name.startswith(QUERY) and _is_label(info):
+        return "beside the atlas"
     text = info.provenance.strip()
     return text if len(text) <= 60 and not text.startswith(("{", "Provenance")) else ""
 
@@ -232,86 +234,6 @@ def range_block(backend: Backend, name: str, info: LayerInfo) -> Any:
         html.Div(rows, className="plainrows"),
         palettes,
         aside=aside,
-    )
-
-
-def threshold_block(backend: Backend, name: str, info: LayerInfo) -> Any:
-    """Return the confidence histogram of an annotated upload with its threshold."""
-    key = LayerKey("confidence", info.key.name)
-    if all(i.key != key for i in backend.layers(name)):
-        return None
-    shown = backend.histogram(name, key)
-    edges, counts = [float(e) for e in shown.edges], [int(n) for n in shown.counts]
-    return section(
-        "Confidence at least",
-        figures.histogram(edges, counts, ("least",), "Confidence at least"),
-        html.P(id="threshold-words", className="s t2"),
-        aside=html.B(id="threshold", className="num"),
-    )
-
-
-def _atlas_counts(backend: Backend, name: str, info: LayerInfo) -> tuple[str, dict[str, int]]:
-    """Return what a query is compared with: a name, and cells per class name."""
-    parent = backend.section_entry(name)["parent"]
-    known = {s["id"] for s in backend.sections()}
-    target = parent if parent in known else MONTAGE
-    for layer in backend.layers(target):
-        if layer.key == info.key:
-            counts = backend.counts(target, layer.key)
-            return target, {c.name: counts.get(k, 0) for k, c in enumerate(layer.categories)}
-    return target, {}
-
-
-def yours_and_atlas(
-    info: LayerInfo, counts: Mapping[int, int], atlas: tuple[str, Mapping[str, int]]
-) -> html.Div:
-    """Return the table of classes: cells, share in the upload, share in the atlas section."""
-    here, missing = split_missing(counts)
-    total, reference = sum(here.values()) + missing, sum(atlas[1].values())
-    ranked = sorted(enumerate(info.categories), key=lambda kc: -here.get(kc[0], 0))
-    head = html.Div(
-        [
-            html.Span(),
-            html.Span("Class"),
-            *[html.Span(w, className="r") for w in ("cells", "yours", "atlas")],
-        ],
-        className="xs t3 qgrid qhead",
-    )
-    rows = [
-        _yours_row(
-            c.name, c.colour, str(k), here.get(k, 0), total, _share(atlas[1], c.name, reference)
-        )
-        for k, c in ranked
-        if here.get(k, 0) or atlas[1].get(c.name, 0)
-    ]
-    rows.append(_yours_row("Unassigned", None, "-1", missing, total, "none"))
-    return html.Div([head, *rows], className="sec flush")
-
-
-def _share(counts: Mapping[str, int], name: str, total: int) -> str:
-    return words.percent(counts.get(name, 0), total) if total else "none"
-
-
-def _yours_row(
-    name: str, colour: str | None, code: str, n: int, total: int, atlas: str
-) -> html.Button:
-    share = words.percent(n, total)
-    return html.Button(
-        [
-            swatch(colour),
-            html.Span(name, className="cut"),
-            html.Span(words.count(n), className="n num"),
-            html.Span(share, className="n num"),
-            html.Span(atlas, className="n num t3"),
-        ],
-        type="button",
-        className="lg qgrid",
-        **{
-            "aria-label": f"{name}, {words.plural(n, 'cell')}, {share} of yours, atlas {atlas}",
-            "aria-pressed": "false",
-            "data-act": "isolate",
-            "data-value": code,
-        },
     )
 
 

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import json
+from typing import Any
+
 from backend.core.layers import Category
 from explorer.legend import groups_of, legend, split_missing, tree
-from tests.explorer.said import having, text
 
 REGIONS = (
     Category("L5", "#111111", "Isocortex"),
@@ -34,29 +36,50 @@ def test_a_class_that_is_a_parent_belongs_to_its_own_group() -> None:
     assert (group.name, group.cells) == ("Neuron", 3)
 
 
-def test_a_parent_row_isolates_all_its_classes() -> None:
-    rows = having(legend(groups_of(REGIONS, COUNTS), 0), "data-act", "isolate")
-    assert [getattr(r, "data-value") for r in rows] == ["1,0", "1", "0", "2", "2", "3"]
+def drawn(missing: int = 0, counts: dict[int, int] = COUNTS) -> dict[str, Any]:
+    rows = legend(groups_of(REGIONS, counts), missing)
+    return json.loads(getattr(rows, "data-legend"))
 
 
-def test_legend_rows_are_toggle_buttons_that_say_name_and_count() -> None:
-    rows = having(legend(groups_of(REGIONS, COUNTS), 0), "data-act", "isolate")
-    assert {getattr(r, "aria-pressed") for r in rows} == {"false"}
-    assert getattr(rows[0], "aria-label") == "Isocortex, 40 cells, 61 %"
+def test_a_legend_lists_code_name_colour_and_cells_of_each_class() -> None:
+    first = drawn()["groups"][0]
+    assert first["name"] == "Isocortex"
+    assert first["rows"] == [[1, "L6", "#222222", 30], [0, "L5", "#111111", 10]]
+
+
+def test_bars_of_a_legend_are_measured_by_its_largest_row() -> None:
+    assert drawn()["most"] == 40
+    ungrouped = groups_of(REGIONS[3:], {0: 7})
+    assert json.loads(getattr(legend(ungrouped, 0), "data-legend"))["most"] == 7
 
 
 def test_classes_without_cells_are_left_out_and_counted() -> None:
-    said = text(legend(groups_of(REGIONS, {0: 5}), 0))
-    assert "CA1" not in said
-    assert "3 classes without cells on screen" in said
+    data = drawn(counts={0: 5})
+    assert [g["name"] for g in data["groups"]] == ["Isocortex"]
+    assert data["absent"] == 3
 
 
-def test_cells_without_a_label_have_a_row() -> None:
-    assert "Without label" in text(legend(groups_of(REGIONS, COUNTS), 7))
+def test_cells_without_a_label_are_part_of_the_total() -> None:
+    assert (drawn(missing=7)["missing"], drawn(missing=7)["total"]) == (7, 73)
     assert split_missing({0: 3, -1: 7}) == ({0: 3}, 7)
 
 
-def test_the_tree_has_a_box_for_each_class_and_each_parent() -> None:
-    boxes = having(tree(groups_of(REGIONS, COUNTS), "label:region"), "data-act", "check")
-    assert [getattr(b, "data-value") for b in boxes] == ["1,0", "1", "0", "2", "2", "3"]
-    assert {b.role for b in boxes} == {"checkbox"}
+def test_a_short_legend_is_unfolded() -> None:
+    assert all(g["open"] for g in drawn()["groups"])
+
+
+def test_a_long_legend_is_folded_but_for_its_first_group() -> None:
+    many = tuple(Category(f"r{k}", "#000000", f"parent {k % 3}") for k in range(60))
+    rows = legend(groups_of(many, dict.fromkeys(range(60), 1)), 0)
+    groups = json.loads(getattr(rows, "data-legend"))["groups"]
+    assert [g["open"] for g in groups] == [True, False, False]
+
+
+def test_the_tree_names_its_layer_and_every_class() -> None:
+    data = json.loads(getattr(tree(groups_of(REGIONS, COUNTS), "label:region"), "data-tree"))
+    assert data["layer"] == "label:region"
+    assert [[r[1] for r in g["rows"]] for g in data["groups"]] == [
+        ["L6", "L5"],
+        ["CA1"],
+        ["Elsewhere"],
+    ]

@@ -1,0 +1,46 @@
+"""Names on the tissue: regions of a section, titles of all sections. Text, never markup."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+import dash_leaflet as dl
+
+
+def _latlng(x: float, y: float, world: float) -> list[float]:
+    return [-256 * y / world, 256 * x / world]
+
+
+def _name(text: str, at: list[float], kind: str, code: int = -1, um: float = 0) -> dl.DivMarker:
+    width = f' data-um="{um:.0f}"' if um else ""
+    # Leaflet takes markup here; a name is text, so it is escaped.
+    icon_options = {
+        "html": f'<span class="lab {kind}" data-code="{code}"{width}>{escape(text)}</span>',
+        "className": "labpoint",
+        "iconSize": [0, 0],
+    }
+    return dl.DivMarker(position=at, iconOptions=icon_options, interactive=False, keyboard=False)
+
+
+def tissue_names(
+    anchors: Sequence[tuple[str, float, float, int]], world: float, codes: Mapping[str, int]
+) -> list[dl.DivMarker]:
+    """Return names on the tissue, most cells first: the scripts drop those that collide."""
+    ranked = sorted(anchors, key=lambda a: -a[3])
+    return [_name(name, _latlng(x, y, world), "", codes.get(name, -1)) for name, x, y, _ in ranked]
+
+
+def section_names(sections: Sequence[Mapping[str, Any]], world: float) -> list[dl.DivMarker]:
+    """Return the titles of sections, above each of them; the largest first."""
+    ranked = sorted(sections, key=lambda s: s["bounds"][0] - s["bounds"][2])
+    return [
+        _name(
+            s["title"],
+            _latlng(s["bounds"][0], s["bounds"][1], world),
+            "sect",
+            um=s["bounds"][2] - s["bounds"][0],
+        )
+        for s in ranked
+    ]

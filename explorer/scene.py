@@ -1,0 +1,140 @@
+"""A scene: which plane, bounds and span the scripts draw, or why there is nothing to draw."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from backend.core.errors import AtlasError, UnknownLayer
+from backend.core.layers import LayerInfo, LayerKey
+from explorer.components import Child, button, empty_state
+from explorer.state import MONTAGE, QUERY, default_layer, grouped, to_section
+
+if TYPE_CHECKING:
+    from backend.service import Backend
+
+
+def plane_of(backend: Backend, section: str, key: LayerKey) -> tuple[dict[str, Any], Any]:
+    """Return what the scripts need to draw a scene, and an empty state where it cannot be drawn.
+
+    The first value is ids, numbers and ``info``, the LayerInfo or None.
+    """
+    info_atlas = backend.atlas_info()
+    found: dict[str, Any] = {
+        "section": section,
+        "asked": str(key),
+        "layer": str(key),
+        "ok": False,
+        "plane": section if section.startswith(QUERY) else MONTAGE,
+        "world": info_atlas["world_um"],
+        "version": info_atlas["version"],
+        "bounds": [0, 0, info_atlas["world_um"], info_atlas["world_um"]],
+        "offset": [0, 0],
+        "span": None,
+        "kind": key.kind,
+        "near": "",
+        "named": "",
+        "codes": [],
+        "unit": "um",
+        "title": "All sections",
+        "info": None,
+    }
+    if section != MONTAGE:
+        entry = backend.section_entry(section)
+        x, y = to_section(entry, 0, 0)
+        found |= {
+            "bounds": entry["bounds"],
+            "world": entry["world_um"],
+            "offset": [x, y],
+            "unit": entry["xy_unit"],
+            "title": entry["title"],
+            "near": nearest(backend, entry),
+        }
+    else:
+        found["bounds"] = whole(backend.sections(), found["world"])
+    layers = backend.layers(section)
+    groups = grouped(layers)
+    try:
+        info = _layer(backend, section, key, layers)
+    except AtlasError as error:
+        if key.kind not in ("measured", "imputed"):
+            fallback = default_layer(groups)
+            return found | {"fallback": fallback, "notice": _notice(error, fallback)}, None
+        steps = steps_back(key, gene_choices(backend, section, key), default_layer(groups))
+        return found, empty_state(error.message, _reason(error), steps)
+    label = key if key.kind == "label" else (groups.places or groups.types or (info,))[0].key
+    found |= {
+        "ok": True,
+        "layer": str(info.key),
+        "span": list(info.span) if info.span else None,
+        "named": str(label) if label.kind == "label" else "",
+        "version": info.version or found["version"],
+        "codes": _matched_codes(backend, info) if section.startswith(QUERY) else [],
+        "info": info,
+    }
+    return found, None
+
+
+def whole(sections: Sequence[Mapping[str, Any]], world: float) -> list[float]:
+    """Return the rectangle of the plane that holds all sections."""
+    if not sections:
+        return [0, 0, world, world]
+    lefts, tops, rights, bottoms = zip(*[s["bounds"] for s in sections], strict=True)
+    return [min(lefts), min(tops), max(rights), max(bottoms)]
+
+
+def nearest(backend: Backend, entry: Mapping[str, Any]) -> str:
+    """Return the atlas section that a query was matched to, or an empty string."""
+    known = {s["id"] for s in backend.sections()}
+    return entry["parent"] if entry["kind"] == "query" and entry["parent"] in known else ""
+
+
+def _layer(backend: Backend, section: str, key: LayerKey, layers: Sequence[LayerInfo]) -> LayerInfo:
+    if key.kind in ("measured", "imputed"):
+        return backend.layer(section, key)
+    for info in layers:
+        if info.key == key:
+            return info
+    noun = f"{key.name} labels" if key.kind == "label" else f"{key.name} {key.kind}"
+    raise UnknownLayer(f"This section has no {noun}.")
+
+
+def _notice(error: AtlasError, fallback: str) -> str:
+    return f"{error.message} Coloured by {LayerKey.parse(fallback).name} instead."
+
+
+def _reason(error: AtlasError) -> str:
+    hints = [h for h in error.hints if h and not h.startswith("Show ")]
+    return " ".join(hints) or "Other sections of the atlas may have it."
+
+
+def gene_choices(backend: Backend, section: str, key: LayerKey) -> list[str]:
+    """Return the layers in which the gene of ``key`` can be shown in a section."""
+    if key.kind not in ("measured", "imputed"):
+        return []
+    hits = backend.genes(key.name, 1, section)
+    if not hits or hits[0]["symbol"].lower() != key.name.lower():
+        return []
+    return [f"{kind}:{hits[0]['symbol']}" for kind in ("measured", "imputed") if hits[0][kind]]
+
+
+def steps_back(key: LayerKey, choices: Sequence[str], fallback: str) -> list[Child]:
+    """Return the buttons of an empty state: the same gene otherwise, or the section's own layer."""
+    steps: list[Child] = []
+    for choice in choices:
+        kind = LayerKey.parse(choice).kind
+        steps.append(button(f"Show {kind} {key.name}", "layer", choice, kind="pri"))
+    word = LayerKey.parse(fallback).name
+    steps.append(button(f"Colour by {word}", "layer", fallback, kind="" if steps else "pri"))
+    return steps
+
+
+def _matched_codes(backend: Backend, info: LayerInfo) -> list[int]:
+    """Return, for each class of a query's label, the atlas's code of the class of that name."""
+    if info.key.kind != "label":
+        return []
+    for known in backend.layers(MONTAGE):
+        if known.key == info.key:
+            at = {c.name: code for code, c in enumerate(known.categories)}
+            return [at.get(c.name, -2) for c in info.categories]
+    return []
