@@ -90,6 +90,7 @@
   // -- placing: the view says where, the map goes there ----------------------------------------------
 
   let placed = "";
+  let home = ""; // the plane that was placed last
   let fitted = false; // whether the section was fitted and not moved since
   function fitOptions(map) {
     const wide = map.getSize().x > 520;
@@ -140,9 +141,11 @@
     const map = main();
     if (!map || !boundsOf(view.section)) return;
     for (const each of Object.values(maps)) if (each) each.invalidateSize({ animate: false, pan: false });
-    const key = `${view.section}|${JSON.stringify(view.at)}|${isQuery()}`;
+    if (!map.getSize().x || !map.getSize().y) return; // not on screen yet: its size will be reported
+    const key = `${view.section}|${JSON.stringify(view.at)}|${plane.plane}`;
     if (key === placed) return;
     placed = key;
+    home = plane.plane;
     const world = worldOf(map);
     fitted = view.at === null;
     if (fitted) fit(map, boundsOf(view.section), world);
@@ -172,7 +175,9 @@
   let byHand = false;
   let screenTimer = 0;
   function moved(map) {
-    if (map !== main() || !explorer.view || !plane || placed === "") return;
+    // A map that was not yet sent to where the view says has nothing to tell of it.
+    if (map !== main() || !explorer.view || !plane || home !== plane.plane) return;
+    if (explorer.view.at === null && !settling) return;
     const [x, y] = um(map.getCenter(), worldOf(map));
     const at = [x, y, map.getZoom()].map((v) => Number(v.toPrecision(7)));
     const patch = { at };
@@ -183,7 +188,7 @@
       patch.section = arrived;
       if (!explorer.view.lock) Object.assign(patch, { lo: null, hi: null });
     }
-    placed = `${patch.section || explorer.view.section}|${JSON.stringify(at)}|${isQuery()}`;
+    placed = `${patch.section || explorer.view.section}|${JSON.stringify(at)}|${plane.plane}`;
     explorer.set(patch);
     drawScale(map);
     thin();
@@ -260,10 +265,11 @@
     box.setAttribute("role", "group");
     box.setAttribute("aria-label", name === "query" ? "Your section" : "Atlas; arrow keys pan, plus and minus zoom");
     map.on("zoomstart dragstart", () => { if (!following && !settling) byHand = true; });
-    map.on("moveend", () => { if (!following) moved(map); });
+    map.on("moveend", () => { if (!following && !settling) moved(map); });
     map.on("move", () => { if (!following) follow(map, map === maps.query ? maps.atlas : maps.query); });
     map.on("zoomend viewreset", thin);
     explorer.wirePointer(map);
+    sizes.observe(box);
     if (explorer.view && plane) requestAnimationFrame(() => settle(explorer.view));
   }
   if (window.L) L.Map.addInitHook(function () { setTimeout(() => wire(this), 0); });
@@ -271,16 +277,11 @@
   function resized() {
     for (const map of Object.values(maps)) if (map) map.invalidateSize({ animate: false, pan: true });
     if (!plane || !main()) return;
-    if (fitted) { placed = ""; settle({ ...explorer.view, at: null }); }
+    if (fitted) { placed = ""; settle({ ...explorer.view, at: null }); } else settle(explorer.view);
     drawScale(main());
     thin();
   }
-  function watchSize() {
-    const box = byId("map");
-    if (box) new ResizeObserver(resized).observe(box);
-    else setTimeout(watchSize, 100);
-  }
-  watchSize();
+  const sizes = new ResizeObserver(resized);
 
   // -- tools ------------------------------------------------------------------------------------------
 

@@ -16,7 +16,9 @@
     const view = explorer.view;
     const plane = explorer.plane();
     const span = (plane && plane.span) || [0, 1];
-    const base = { lo: view.lo === null ? span[0] : view.lo, hi: view.hi === null ? span[1] : view.hi, least: view.least === null ? 0 : view.least };
+    const test = view.least === null && explorer.isQuery(view.section) && explorer.kind() === "label" ? heldOut() : null;
+    const least = view.least === null ? (test ? test.threshold : 0) : view.least;
+    const base = { lo: view.lo === null ? span[0] : view.lo, hi: view.hi === null ? span[1] : view.hi, least };
     return { ...base, ...draft };
   }
 
@@ -56,21 +58,43 @@
     else for (const name of ["lo", "hi"]) explorer.props(`range-${name}`, { value: short(now[name]) });
   }
 
-  // If confidence is what it says, the expected share of wrong labels is its mean shortfall from one.
+  // What the threshold means: counted here, and known from sections that training did not see.
+  const format = new Intl.NumberFormat("en-GB");
   function saySo(bars, from, to, least) {
-    let kept = 0, wrong = 0, all = 0;
+    let kept = 0, all = 0;
     bars.forEach((bar, k) => {
       const n = Number(bar.dataset.n);
-      const value = from + ((k + 0.5) / bars.length) * (to - from);
       all += n;
-      if (value >= least) { kept += n; wrong += n * (1 - Math.min(1, value)); }
+      if (from + ((k + 0.5) / bars.length) * (to - from) >= least) kept += n;
     });
-    const per = kept ? Math.round((100 * wrong) / kept) : 0;
-    const format = new Intl.NumberFormat("en-GB");
+    const words = [`${format.format(kept)} of ${format.format(all)} cells are at least this confident.`];
+    const test = heldOut();
+    if (test) {
+      const row = test.table.filter((r) => r.threshold <= least + 1e-6).pop() || test.table[0];
+      words.push(`At ${short(least)} about ${Math.round(100 * row.error)} in 100 labels are wrong on ${test.how}.`);
+    }
     document.getElementById("threshold").textContent = short(least);
-    document.getElementById("threshold-words").textContent = kept
-      ? `${format.format(kept)} of ${format.format(all)} cells are at least this confident; by their own confidence about ${per} in 100 of their labels are wrong. Cells that the model left unassigned stay so.`
-      : "No cell is this confident. Lower the threshold.";
+    document.getElementById("threshold-words").textContent = words.join(" ");
+  }
+
+  // The record of an annotation says how its confidence was tested.
+  const records = new Map();
+  function record() {
+    const job = explorer.view.section.replace(/^query-/, "");
+    if (!records.has(job)) {
+      records.set(job, null);
+      fetch(`/api/results/${job}/download?format=json`).then((reply) => (reply.ok ? reply.json() : null))
+        .then((found) => { records.set(job, found); draw(); }).catch(() => {});
+    }
+    return records.get(job);
+  }
+  function heldOut() {
+    const found = record();
+    const figures = found && found.result && found.result.figures;
+    const first = figures && Object.values(figures)[0];
+    const label = first && first.labels && first.labels[explorer.view.layer.split(":")[1]];
+    const test = label && label.held_out;
+    return test && test.table && test.table.length ? { how: test.how, table: test.table, threshold: label.threshold } : null;
   }
 
   function commit(wait) {

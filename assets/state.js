@@ -53,10 +53,12 @@
   }
 
   // Let the server read an address: it knows which layers a section has.
+  let visits = 0; // so that the same address can be read again
   let arriving = ""; // "step" or "history": why the next view comes from the server
   explorer.go = function (search, why) {
     arriving = why || "step";
-    explorer.props("url", { search: search || "?" });
+    visits += 1;
+    explorer.props("address", { data: { search, visits } });
   };
   window.addEventListener("popstate", () => explorer.go(location.search, "history"));
 
@@ -85,11 +87,14 @@
     if (!view) return [none, none, none, none];
     explorer.atlas = atlas;
     const before = explorer.view;
-    if (!same(before, view)) explorer.view = { ...DEFAULTS, ...view, recent: view.recent || (before || {}).recent || [] };
-    if (view.notice) explorer.toast(view.notice);
-    delete explorer.view.notice;
-    if (arriving || !before) writeLink(explorer.view, before, arriving === "history");
-    arriving = "";
+    if (!same(before, view)) {
+      // The server has read an address; all other changes were known here first.
+      const { notice, ...read } = view;
+      explorer.view = { ...DEFAULTS, ...read, recent: read.recent || (before || {}).recent || [] };
+      if (notice) explorer.toast(notice);
+      writeLink(explorer.view, before, arriving === "history");
+      arriving = "";
+    }
     const now = explorer.view;
     return [
       part("place", { section: now.section }),
@@ -266,6 +271,7 @@
   window.dash_clientside = window.dash_clientside || {};
   window.dash_clientside.state = {
     split,
+    arrive: () => ({ search: location.search, visits: 0 }),
     mark: () => {
       requestAnimationFrame(explorer.mark);
       return window.dash_clientside.no_update;

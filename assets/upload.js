@@ -81,6 +81,35 @@
     const { upload, preflight } = found;
     show({ step: "check", name: upload.name, size: upload.size, upload: upload.id, expires: upload.expires, preflight });
     current = upload.id;
+    drawPreview(upload.id).catch(() => {});
+  }
+
+  // Positions as they were found, so that a mirrored or turned section is seen before the run.
+  async function drawPreview(id) {
+    const { xy } = await ask("GET", `/api/uploads/${id}/preview`);
+    const canvas = await present("preview");
+    if (!xy.length || !canvas) return;
+    byId("preview-box").hidden = false;
+    const bounds = [0, 1].map((k) => xy.reduce(([a, b], p) => [Math.min(a, p[k]), Math.max(b, p[k])], [Infinity, -Infinity]));
+    const spans = bounds.map(([a, b]) => Math.max(b - a, 1e-9));
+    const [wide, high] = [canvas.clientWidth || 320, 200];
+    const scale = Math.min((wide - 8) / spans[0], (high - 8) / spans[1]);
+    const dense = window.devicePixelRatio || 1;
+    Object.assign(canvas, { width: wide * dense, height: high * dense });
+    const pen = canvas.getContext("2d");
+    pen.scale(dense, dense);
+    pen.fillStyle = getComputedStyle(document.documentElement).getPropertyValue("--bar");
+    const r = Math.max(0.6, Math.min(2, Math.sqrt((wide * high) / xy.length) / 4));
+    for (const [x, y] of xy) {
+      const [px, py] = [x, y].map((v, k) => (k ? high : wide) / 2 + (v - (bounds[k][0] + bounds[k][1]) / 2) * scale);
+      pen.beginPath();
+      pen.arc(px, py, r, 0, 2 * Math.PI);
+      pen.fill();
+    }
+  }
+  async function present(name) {
+    for (let k = 0; k < 40 && !byId(name); k += 1) await new Promise((done) => setTimeout(done, 50));
+    return byId(name);
   }
   let current = null;
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 # Stores: ids and view state only.
-URL = "url"
+ADDRESS = "address"
 VIEW = "view"
 PLACE = "place"
 SCENE = "scene"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html
@@ -31,10 +32,19 @@ def layout(backend: Backend) -> html.Div:
             for s in ordered(backend.sections())
         ],
     }
-    names = (ids.VIEW, *PARTS, ids.SCREEN, ids.PLANE, ids.HOVER, ids.JOBS, ids.WIZARD, ids.LASSO)
+    names = (
+        ids.ADDRESS,
+        ids.VIEW,
+        *PARTS,
+        ids.SCREEN,
+        ids.PLANE,
+        ids.HOVER,
+        ids.JOBS,
+        ids.WIZARD,
+        ids.LASSO,
+    )
     return html.Div(
         [
-            dcc.Location(id=ids.URL, refresh=False),
             dcc.Store(id=ids.ATLAS, data=atlas),
             *[dcc.Store(id=name) for name in names],
         ]
@@ -43,10 +53,16 @@ def layout(backend: Backend) -> html.Div:
 
 def register(app: Dash, backend: Backend) -> None:
     """Read the address into the view, and split the view for those who listen."""
+    # Not dcc.Location: it makes steps of the history by itself, and the scripts already do.
+    app.clientside_callback(
+        ClientsideFunction("state", "arrive"),
+        Output(ids.ADDRESS, "data"),
+        Input(ids.ATLAS, "data"),
+    )
 
-    @app.callback(Output(ids.VIEW, "data"), Input(ids.URL, "search"))
-    def read_link(search: str | None) -> dict[str, Any]:
-        view = from_query(search or "")
+    @app.callback(Output(ids.VIEW, "data"), Input(ids.ADDRESS, "data"), prevent_initial_call=True)
+    def read_link(address: Mapping[str, Any]) -> dict[str, Any]:
+        view = from_query(str(address["search"]))
         return {**as_json(view), **_resolved(backend, view.section, view.layer)}
 
     app.clientside_callback(

@@ -227,6 +227,20 @@ def check(wizard: Mapping[str, Any], info: Mapping[str, Any]) -> list[Child]:
         below = html.Div(f"{blocked} {noun} to solve first", className="xs t3 gap")
     return [
         _file_head(wizard, size + line, True),
+        html.Div(
+            [
+                html.Canvas(
+                    id="preview",
+                    className="preview",
+                    role="img",
+                    **{"aria-label": "Cells of the upload by position, not coloured"},
+                ),
+                html.P("Cells by position. Is this upright?", className="xs t3"),
+            ],
+            className="sec",
+            id="preview-box",
+            hidden=True,
+        ),
         findings,
         html.Div(key_values(facts), className="sec"),
         html.Div(
