@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from backend.cli import atlas, bench, fusemap, serve
+from backend.cli import ask, atlas, bench, fusemap, serve
 from backend.cli.console import say
 from backend.core.errors import AtlasError
 
@@ -35,7 +35,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Build, inspect and serve molecular atlases; run models on them.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (atlas, fusemap, serve, bench):
+    for module in (atlas, ask, fusemap, serve, bench):
         module.add_commands(commands)
     return parser
 

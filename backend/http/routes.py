@@ -41,6 +41,25 @@ LAYER = {key, kind, name, title, unit, span: [lo, hi] | null, version, provenanc
          categories: [{code, name, colour, parent}],
          trust: {figure, baseline, measure, baseline_name, how, grade} | null}
 
+Questions about the whole atlas (exact; imputed means from sums of embeddings per section and class)
+---------------------------------------------------------------------------------------------------
+GET /api/gene_means?gene=[&kind=measured|imputed][&by=section|label:region]
+                                 {gene, kind, by, title, unit, mean, n, n_sections, few,
+                                  left_out: [{why, n_sections}], trust | null, entries}
+                                 entries of a label:   {code, name, colour, parent, mean, n}
+                                 entries of sections:  {id, name, dataset, position, unit,
+                                                        comparable, mean, n}
+                                 highest first; those of fewer than ``few`` cells last
+GET /api/top_genes?layer=label:region&code=[&limit=20]
+                                 {layer, code, name, colour, kind: "imputed", unit, n, n_sections,
+                                  n_genes, against, genes: [{gene, mean, atlas_mean, difference,
+                                  trust: r | null}]}
+GET /api/compositions?layer=label:class
+                                 {layer, title, unit: "cells",
+                                  classes: [{code, name, colour, parent, count}],
+                                  sections: [{id, name, dataset, position, n, missing, codes: [...],
+                                  counts: [...]}]}          classes without cells are left out
+
 Selections (POST, JSON body)
 ---------------------------------------------------------------------------------------------------
 POST /api/select    {"section", "polygon": [[x, y], ...]}                 Backend.select(...)
@@ -87,6 +106,7 @@ from flask import Blueprint
 from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response
 
+from backend.http.asking import add_questions
 from backend.http.cache import TileCache
 from backend.http.reading import add_layers, add_reading
 from backend.http.tiles import add_tiles
@@ -107,7 +127,7 @@ def create_routes(backend: Backend, cache: TileCache) -> Blueprint:
         Keeps rendered tiles.
     """
     routes = Blueprint("atlas", __name__)
-    for add in (add_reading, add_layers, add_selections, add_uploads, add_jobs):
+    for add in (add_reading, add_layers, add_questions, add_selections, add_uploads, add_jobs):
         add(routes, backend)
     add_tiles(routes, backend, cache)
 

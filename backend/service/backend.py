@@ -25,8 +25,10 @@ from backend.intake.check import Preflight, preflight, preview
 from backend.intake.uploads import Uploads
 from backend.jobs.queue import JobQueue
 from backend.service import cells, search, summary, tables
+from backend.service.answers import Answers
 from backend.service.layers import describe
 from backend.service.planes import MONTAGE, QUERY_PREFIX, Plane, Planes
+from backend.store.atlas import Atlas
 from backend.tiles.figure import figure_png
 from backend.tiles.layouts import layout_names, parse_layout
 from backend.tiles.render import Histogram, Tile
@@ -77,6 +79,7 @@ class Backend:
         self.jobs = jobs or JobQueue(settings)
         self.uploads = Uploads(settings)
         self._counts = lru_cache(maxsize=2048)(self._count)
+        self._answers = lru_cache(maxsize=4)(self._open_answers)
 
     # -- what there is ----------------------------------------------------------------------
 
@@ -202,7 +205,28 @@ class Backend:
     def means(self, section: str, key: LayerKey, label: LayerKey) -> list[dict[str, Any]]:
         """Return the mean of a numeric layer per class of a label, highest first."""
         plane, inner = self.planes.of(section)
+        if key.kind in ("measured", "imputed"):
+            summary.require_label(plane.atlas, label)
+            own = None if inner == MONTAGE else inner
+            return self._answers(plane.atlas).class_means(key, label.name, own)
         return summary.means_by(plane, inner, key, label)
+
+    def gene_means(self, gene: str, kind: str = "", by: str = "section") -> dict[str, Any]:
+        """Return the mean of a gene over the atlas, per section or class, highest first."""
+        return self._answers(self.planes.main.atlas).gene_means(gene, kind, by)
+
+    def top_genes(self, key: LayerKey, code: int, limit: int = 20) -> dict[str, Any]:
+        """Return the genes whose imputed mean in a class is farthest above the atlas's."""
+        return self._answers(self.planes.main.atlas).top_genes(key, code, limit)
+
+    def compositions(self, key: LayerKey) -> dict[str, Any]:
+        """Return the cells of each class of a label in each section."""
+        return self._answers(self.planes.main.atlas).compositions(key)
+
+    def _open_answers(self, atlas: Atlas) -> Answers:
+        # What a query holds is counted in a moment, and deleted after some hours.
+        is_query = atlas is not self.planes.main.atlas
+        return Answers(atlas, None if is_query else self.settings.data / "cache" / "answers")
 
     def histogram(self, section: str, key: LayerKey) -> Histogram:
         """Return the distribution of a numeric layer."""

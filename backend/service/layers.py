@@ -91,7 +91,7 @@ def _gene(plane: Plane, section: str, key: LayerKey) -> LayerInfo:
     embedding = atlas.embedding("cell")
     source = str(embedding.provenance) if embedding else ""
     return _numeric(
-        plane, section, key, symbol, "log1p normalised counts", source, _trust(atlas, gene)
+        plane, section, key, symbol, "log1p normalised counts", source, trust_of(atlas, gene)
     )
 
 
@@ -106,7 +106,8 @@ def _unit(atlas: Atlas, section: str) -> str:
     return f"log1p {unit}"
 
 
-def _trust(atlas: Atlas, gene: int) -> Trust | None:
+def trust_of(atlas: Atlas, gene: int) -> Trust | None:
+    """Return how far imputation of a gene was right where it was measured, None if untested."""
     table = atlas.genes.trust
     if table is None or not np.isfinite(table[gene, :2]).all():
         return None

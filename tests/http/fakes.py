@@ -98,6 +98,15 @@ class FakeBackend:
     def means(self, section: str, key: LayerKey, label: LayerKey) -> list[dict[str, Any]]:
         return [{"code": 1, "name": "Glia", "mean": 0.5, "n": 2}]
 
+    def gene_means(self, gene: str, kind: str, by: str) -> dict[str, Any]:
+        return {"gene": gene, "kind": kind or "measured", "by": by}
+
+    def top_genes(self, key: LayerKey, code: int, limit: int) -> dict[str, Any]:
+        return {"layer": str(key), "code": code, "limit": limit}
+
+    def compositions(self, key: LayerKey) -> dict[str, Any]:
+        return {"layer": str(key)}
+
     def histogram(self, section: str, key: LayerKey) -> Any:
         edges, counts = np.array([0.0, 1.0, 2.0]), np.array([1, 2])
         return SimpleNamespace(edges=edges, counts=counts, n_zero=1, n_missing=0)

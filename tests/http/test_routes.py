@@ -31,6 +31,9 @@ READ = {
     "/api/means?section=s1&layer=imputed:Gene0&label=label:type": {
         *("section", "layer", "label", "classes"),
     },
+    "/api/gene_means?gene=Gene0&by=label:type": {"gene", "kind", "by"},
+    "/api/top_genes?layer=label:type&code=1": {"layer", "code", "limit"},
+    "/api/compositions?layer=label:type": {"layer"},
     "/api/histogram?section=s1&layer=imputed:Gene0": {
         *("section", "layer", "unit", "span", "edges", "counts", "n_zero", "n_missing"),
     },
@@ -144,6 +147,10 @@ BAD: list[tuple[str, str, Any, int, str]] = [
     ("get", "/api/genes?q=" + "a" * 201, None, 400, "BadRequest"),
     ("get", "/api/legend?section=s1&layer=label:type&view=1,2", None, 400, "BadRequest"),
     ("get", "/api/download?section=s1&layer=label:type&format=xls", None, 400, "BadRequest"),
+    ("get", "/api/gene_means", None, 400, "BadRequest"),
+    ("get", "/api/top_genes?layer=label:type&code=-1", None, 400, "BadRequest"),
+    ("get", "/api/top_genes?layer=label:type&code=1&limit=501", None, 400, "BadRequest"),
+    ("get", "/api/compositions", None, 400, "BadRequest"),
     ("get", "/api/nothing", None, 404, "NotFound"),
     ("get", "/api/jobs/../../etc/passwd", None, 404, "NotFound"),
     ("get", "/api/jobs/" + "0" * 32, None, 404, "UnknownJob"),
