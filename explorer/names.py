@@ -8,6 +8,11 @@ from typing import Any
 
 import dash_leaflet as dl
 
+from explorer import words
+
+#: Sections of an atlas beyond which they are named by their place.
+MANY = 24
+
 
 def _latlng(x: float, y: float, world: float) -> list[float]:
     return [-256 * y / world, 256 * x / world]
@@ -33,11 +38,15 @@ def tissue_names(
 
 
 def section_names(sections: Sequence[Mapping[str, Any]], world: float) -> list[dl.DivMarker]:
-    """Return the titles of sections, above each of them; the largest first."""
+    """Return the titles of sections, above each of them; the largest first.
+
+    Of many sections the place along the axis tells more than a title cut short.
+    """
+    many = len(sections) > MANY
     ranked = sorted(sections, key=lambda s: s["bounds"][0] - s["bounds"][2])
     return [
         _name(
-            s["title"],
+            words.signed(s["position"]) if many and s["position"] is not None else s["title"],
             _latlng(s["bounds"][0], s["bounds"][1], world),
             "sect",
             um=s["bounds"][2] - s["bounds"][0],
