@@ -27,7 +27,7 @@ def fit_logistic(
     n_classes: int,
     weights: NDArray[np.float64],
     ridge: float = 10.0,
-    iterations: int = 200,
+    iterations: int = 40,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return coefficients (f, c) and intercepts (c,).
 
@@ -58,6 +58,6 @@ def fit_logistic(
         return float(value), gradient
 
     start = np.zeros((f + 1) * n_classes)
-    options = {"maxiter": iterations, "gtol": 1e-6}
+    options = {"maxiter": iterations, "gtol": 1e-5}
     found = minimize(loss, start, jac=True, method="L-BFGS-B", options=options).x
     return found[: f * n_classes].reshape(f, n_classes), found[f * n_classes :]

@@ -24,7 +24,7 @@ from backend.models.fusemap.space import Reference
 #: Parts that bridge genes are hidden in; a fifth of them at a time.
 HIDING_FOLDS = 5
 #: Iterations of a fit that is only there to be checked.
-QUICK_ITERATIONS = 60
+QUICK_ITERATIONS = 50
 #: Numbers of factors to choose among.
 CANDIDATES = (6, 8, 10, 12, 16)
 #: Cells that the baseline looks at, per target and source section, and sources per target.
@@ -143,7 +143,7 @@ def choose_k(
     found = {}
     for i, k in enumerate(candidates):
         part = ctx.part(i / len(candidates), (i + 1) / len(candidates))
-        found[k] = hide_and_score(references, n_genes, k, range(3), seed, part).mean_r()
+        found[k] = hide_and_score(references, n_genes, k, range(2), seed, part).mean_r()
     best = max(found, key=lambda k: found[k])
     return best, {str(k): r for k, r in found.items()}
 

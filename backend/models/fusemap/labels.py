@@ -37,15 +37,24 @@ from backend.models.fusemap.taxonomy import (
 MOST_FACTORS, GENES_PER_FACTOR = 30, 3
 #: A label with more classes than this is an identifier, not a label.
 MOST_CLASSES = 400
+#: Cells of every class of a section that a classifier sees, where there are so many.
+SOME_OF_EVERY_CLASS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class LabelSettings:
-    """Cells per section to learn from, error to allow among kept labels, EM iterations."""
+    """How to learn labels.
+
+    cells : of one classifier, shared equally by its data sets; more only cost time
+    error : share of wrong labels to allow among those kept
+    iterations : of EM
+    parts : whether a data set of a merged taxonomy gets a classifier of its own
+    """
 
     cells: int
     error: float
     iterations: int
+    parts: bool = True
 
 
 def common_categories(
@@ -88,7 +97,10 @@ def train_labels(
         (label, taxonomy)
         for label, of_section in codes.items()
         for merged in taxonomies(of_section, datasets)
-        for taxonomy in (merged, *parts_of(merged, of_section, datasets))
+        for taxonomy in (
+            merged,
+            *(parts_of(merged, of_section, datasets) if settings.parts else ()),
+        )
         if len(taxonomy.codes) <= MOST_CLASSES
     ]
     spaces: list[Space] = []
@@ -135,12 +147,14 @@ def _labelled_cells(
     parts, classes, section_of, xy = [], [], [], []
     datasets: list[str] = []
     rng = np.random.default_rng(0)
+    names = [s.dataset or s.id for s in sections if s.id in taxonomy.sections]
     for section, reference in zip(sections, references, strict=True):
         if section.id not in taxonomy.sections:
             continue
         mapped = map_cells(space, reference.prepared, reference.graph, space.noise[section.id])
         own = class_of[np.minimum(codes[section.id], size)]
-        rows = _some(own, most, rng)
+        name = section.dataset or section.id
+        rows = _some(own, most // len(set(names)) // names.count(name), rng)
         parts.append((mapped.z[rows], mapped.niche[rows], mapped.misfit[rows]))
         classes.append(own[rows])
         section_of.append(np.full(len(rows), len(datasets), dtype=np.int64))
@@ -157,6 +171,12 @@ def _labelled_cells(
 
 
 def _some(classes: NDArray[np.int64], most: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Rows of at most ``most`` labelled cells, in order."""
-    rows = np.flatnonzero(classes >= 0)
-    return np.sort(rng.permutation(rows)[:most])
+    """Rows of about ``most`` labelled cells, in order, with some of every class."""
+    rows = rng.permutation(np.flatnonzero(classes >= 0))
+    by_class = np.argsort(classes[rows], kind="stable")
+    sorted_classes = classes[rows][by_class]
+    first = np.searchsorted(sorted_classes, sorted_classes)
+    turn = np.empty(len(rows), dtype=np.int64)
+    turn[by_class] = np.arange(len(rows)) - first
+    rare = turn < SOME_OF_EVERY_CLASS
+    return np.sort(np.r_[rows[rare], rows[~rare][: max(0, most - int(rare.sum()))]])

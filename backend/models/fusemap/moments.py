@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from backend.models.common.prep import Prepared, second_moment, weighted_product
 
-#: Panels up to this many genes keep their correlation matrix (at most 18 MB).
-WIDEST_CORRELATION = 1_500
+#: Panels up to this many genes keep their correlation matrix (at most 12 MB).
+WIDEST_CORRELATION = 1_200
 
 
 class Moments(Protocol):

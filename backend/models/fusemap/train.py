@@ -55,20 +55,39 @@ class TrainParams:
     cells_per_section : int
         Cells that the fit sees of one section, drawn by the seed; all are embedded.
     label_cells : int
-        Labelled cells per section that the classifiers see.
+        Labelled cells that one classifier sees.
+    parts : bool
+        Whether every data set of a shared taxonomy also gets a classifier of its own.
     save_every : int
         Iterations between two saved states.
     trust : bool
         Whether to test imputation on hidden genes.
+    trust_folds : int
+        Fifths of the bridge genes that are hidden in turn, 1 to 5; genes of the others get a
+        predicted figure only.
     """
 
     k: int | None = None
     iterations: int = 100
     error: float = 0.1
     cells_per_section: int = 50_000
-    label_cells: int = 3_000
+    label_cells: int = 6_000
+    parts: bool = True
     save_every: int = 20
     trust: bool = True
+    trust_folds: int = HIDING_FOLDS
+
+    @classmethod
+    def quick(cls) -> TrainParams:
+        """Return parameters for a first start: less of everything, for a demo in seconds."""
+        return cls(
+            k=10,
+            iterations=60,
+            cells_per_section=4_000,
+            label_cells=2_500,
+            parts=False,
+            trust_folds=1,
+        )
 
 
 def train(
@@ -109,7 +128,7 @@ def train(
     mapped = [map_cells(space, r.prepared, r.graph, space.noise[r.id]) for r in references]
     centres, profiles = learn_niches([m.niche for m in mapped], ctx.seed)
     categories, codes = common_categories(used)
-    settings = LabelSettings(params.label_cells, params.error, params.iterations)
+    settings = LabelSettings(params.label_cells, params.error, params.iterations, params.parts)
     spaces, heads = train_labels(used, references, codes, len(genes), settings, ctx.part(0.55, 0.8))
     embedding, offset = gene_table(references, space)
     trust, bridges = _trust(references, space, mapped, k, params, ctx.part(0.8, 1.0))
@@ -251,10 +270,11 @@ def _trust(
     trust = np.full((n_genes, 3), np.nan, dtype=np.float32)
     if not params.trust or len(references) < 2:
         return trust, {}
-    hidden = hide_and_score(references, n_genes, k, range(HIDING_FOLDS), ctx.seed, ctx.part(0, 0.5))
+    folds = range(params.trust_folds)
+    hidden = hide_and_score(references, n_genes, k, folds, ctx.seed, ctx.part(0, 0.5))
     if not len(hidden.r):
         return trust, {}
-    base = baseline_r(references, n_genes, range(HIDING_FOLDS), ctx.seed, ctx.part(0.5, 1))
+    base = baseline_r(references, n_genes, folds, ctx.seed, ctx.part(0.5, 1))
     trust[:, 0] = _mean_by_gene(hidden.gene, hidden.r, n_genes)
     own = base[hidden.section, hidden.gene]
     tested = ~np.isnan(own)
