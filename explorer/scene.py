@@ -62,12 +62,14 @@ def plane_of(backend: Backend, section: str, key: LayerKey) -> tuple[dict[str, A
             return found | {"fallback": fallback, "notice": _notice(error, fallback)}, None
         steps = steps_back(key, gene_choices(backend, section, key), default_layer(groups))
         return found, empty_state(error.message, _reason(error), steps)
-    label = key if key.kind == "label" else (groups.places or groups.types or (info,))[0].key
+    # Cell types are spread all over; only places have a spot to print their name on.
+    places = [i.key for i in groups.places]
+    named = key if key in places else places[0] if places else ""
     found |= {
         "ok": True,
         "layer": str(info.key),
         "span": list(info.span) if info.span else None,
-        "named": str(label) if label.kind == "label" else "",
+        "named": str(named),
         "version": info.version or found["version"],
         "codes": _matched_codes(backend, info) if section.startswith(QUERY) else [],
         "info": info,

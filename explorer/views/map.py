@@ -79,7 +79,12 @@ def layout(backend: Backend) -> html.Div:
 
 
 def _tools() -> html.Div:
-    children = [html.Hr() if t is None else icon_button(*t, id=f"tool-{t[2]}") for t in TOOLS]
+    children = [
+        html.Hr()
+        if t is None
+        else icon_button(*t, kind="on" if t[2] == "pan" else "", id=f"tool-{t[2]}")
+        for t in TOOLS
+    ]
     return html.Div(children, className="tools", role="toolbar", **{"aria-label": "Map tools"})
 
 
