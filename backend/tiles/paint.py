@@ -36,14 +36,13 @@ def painter_of(
     values: Values,
     key: LayerKey,
     style: Style,
-    span: tuple[float | None, float | None],
+    span: tuple[float, float],
     with_discs: bool,
 ) -> Painter:
     """Return the painter of a layer; ``span`` is its colour range, unused for a label."""
     if key.kind == "label":
         return LabelPainter(values, key, style)
-    lo, hi = (0.0 if v is None else v for v in span)
-    scale = shade.value_range(key, (lo, hi), style.palette)
+    scale = shade.value_range(key, span, style.palette)
     return NumberPainter(values, key, style, scale, with_discs)
 
 

@@ -32,7 +32,9 @@ from backend.tiles.discs import (
     rows_near,
     subpixels,
 )
+from backend.tiles.layouts import Layout, LayoutName, open_layout, parse_layout
 from backend.tiles.paint import Painter, painter_of
+from backend.tiles.places import draw
 from backend.tiles.png import indexed_png
 from backend.tiles.spans import MONTAGE, Histogram, layer_histogram, layer_span
 from backend.tiles.values import Values
@@ -85,6 +87,9 @@ class TileRenderer:
         style = key.style
         _check_style(style)
         layer = self._values.check(key.layer)
+        plane = parse_layout(key.section)
+        if plane is not None:
+            return self._render_layout(plane, key, layer)
         address = self._on_plane(key.section, key.address)
         etag = tile_cache_key(key, self._edition)
         parts = self.atlas.rows_in_tile(address)
@@ -94,13 +99,7 @@ class TileRenderer:
         pixels = [(info, rows) for info, rows in parts if info.id not in as_discs]
         if not pixels and not discs:
             return Tile(_nothing(style.size), etag, True)
-        span = (style.lo, style.hi)
-        if layer.kind != "label" and None in span:
-            default = self.span(key.section, layer)
-            span = (
-                default[0] if style.lo is None else style.lo,
-                default[1] if style.hi is None else style.hi,
-            )
+        span = self._style_span(key.section, layer, style)
         painter = painter_of(self._values, layer, style, span, bool(discs))
         index = painter.pixels(address, pixels)
         cover = self._draw_discs(painter, address, discs, index) if discs else None
@@ -108,14 +107,47 @@ class TileRenderer:
             return Tile(_nothing(style.size), etag, True)
         return Tile(shade.image_png(index, painter.colours, cover), etag, False)
 
+    def layout(self, name: LayoutName) -> Layout:
+        """Return another plane of the cells, or the part of it that is one section's.
+
+        Raises
+        ------
+        UnknownSection
+        """
+        return open_layout(self._values, name)
+
+    def _render_layout(self, plane: LayoutName, key: TileKey, layer: LayerKey) -> Tile:
+        """Return a tile of another plane; before all cells in grey where it is one section's."""
+        address, style = key.address.checked(), key.style
+        own = self.layout(plane)
+        behind = self.layout(plane._replace(section=None)) if plane.section else None
+        span = self._style_span(plane.base, layer, style)
+        found = draw(self._values, own, behind, layer, style, span, address)
+        etag = tile_cache_key(key, self._edition)
+        if not found.index.any():
+            return Tile(_nothing(style.size), etag, True)
+        return Tile(shade.image_png(found.index, found.colours, found.cover), etag, False)
+
+    def _style_span(self, section: str, layer: LayerKey, style: Style) -> tuple[float, float]:
+        """Return the colour range that a style asks for, or that of the layer; 0, 0 for a label."""
+        lo, hi = style.lo, style.hi
+        if layer.kind == "label":
+            return 0.0, 0.0
+        if lo is None or hi is None:
+            default = self.span(section, layer)
+            lo, hi = default[0] if lo is None else lo, default[1] if hi is None else hi
+        return lo, hi
+
     def span(self, section: str, key: LayerKey) -> tuple[float, float]:
         """Return the colour range of a numeric layer in a section, or in the atlas.
+
+        A layout has the ranges of the section or atlas whose cells it shows.
 
         Raises
         ------
         UnknownSection, UnknownLayer, UnknownGene, BadRequest
         """
-        key = self._values.check(key)
+        key, section = self._values.check(key), _base(section)
         found: tuple[float, float] = self._ranges.get(
             (section, key), lambda: layer_span(self._values, section, key)
         )
@@ -123,7 +155,7 @@ class TileRenderer:
 
     def histogram(self, section: str, key: LayerKey, bins: int = 40) -> Histogram:
         """Return the distribution of a numeric layer in a section, or in the atlas."""
-        key = self._values.check(key)
+        key, section = self._values.check(key), _base(section)
         found: Histogram = self._ranges.get(
             (section, key, bins), lambda: layer_histogram(self._values, section, key, bins)
         )
@@ -136,7 +168,7 @@ class TileRenderer:
         -------
         (m,) float32, nan where missing; (m,) int16 codes for a label
         """
-        key = self._values.check(key)
+        key, section = self._values.check(key), _base(section)
         if section != MONTAGE:
             return self._values.of(self.atlas.section(section), key, rows)
         parts = [
@@ -201,6 +233,11 @@ class TileRenderer:
             places = subpixels(xy, at, info, level, corner)
             put_discs(places, painter.cells(info, rows), radius, index, cover, distance)
         return cover
+
+
+def _base(section: str) -> str:
+    plane = parse_layout(section)
+    return section if plane is None else plane.base
 
 
 def _slot_around(atlas: Atlas, address: TileAddress) -> SectionInfo | None:

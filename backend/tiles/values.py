@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,8 @@ class Values:
     def __init__(self, atlas: Atlas) -> None:
         self.atlas = atlas
         self.cache = ArrayCache(KEPT_BYTES)
+        #: What was opened and takes no memory to speak of.
+        self.opened: dict[Hashable, Any] = {}
 
     def check(self, key: LayerKey) -> LayerKey:
         """Return the key with its gene spelt as in the atlas.
@@ -144,6 +147,55 @@ class Values:
         # Confidences are stored with 11 bits; the threshold is rounded as they are.
         low = self._read(info, confidence, rows) < np.float16(least)
         return np.where(low, np.int16(MISSING), codes)
+
+    def anywhere(self, key: LayerKey, rows: NDArray[np.uint32]) -> Number:
+        """Return the values of a numeric layer at atlas rows of any sections, in any order.
+
+        Returns
+        -------
+        (m,) float32, nan where missing
+        """
+        atlas = self.atlas
+        if key.kind == "imputed":
+            embedding = atlas.embedding("cell")
+            found = self.direction(atlas.genes.index(key.name))
+            if embedding is None or found is None:
+                return np.full(len(rows), np.nan, np.float32)
+            if isinstance(embedding.values, np.ndarray):
+                return imputed(embedding.values, rows.astype(np.int64), *found)
+            return imputed(np.asarray(embedding.values[rows]), np.arange(len(rows)), *found)
+        if key.kind in ("measured", "density"):
+            whole: NDArray[Any] = self.cache.get(("whole", key), lambda: self._whole(key))
+            return whole[rows].astype(np.float32)
+        return self._gathered(str(key), atlas.number(key).values, rows).astype(np.float32)
+
+    def anywhere_codes(
+        self, key: LayerKey, rows: NDArray[np.uint32], least: float | None
+    ) -> NDArray[np.int16]:
+        """Return codes of a label at atlas rows of any sections, as ``confident_codes``."""
+        codes = self._gathered(str(key), self.atlas.label(key.name).codes, rows)
+        confidence = LayerKey("confidence", key.name)
+        if least is None or confidence not in self.atlas.numbers():
+            return codes
+        known = self._gathered(str(confidence), self.atlas.number(confidence).values, rows)
+        return np.where(known < np.float16(least), np.int16(MISSING), codes)
+
+    def _gathered(self, name: str, column: Any, rows: NDArray[np.uint32]) -> NDArray[Any]:
+        """Return values at scattered rows; a column that cannot be mapped is kept in memory."""
+        if not isinstance(column, np.ndarray):
+            column = self.cache.get(("whole", name), lambda: np.asarray(column[:]))
+        return np.asarray(column[rows])
+
+    def _whole(self, key: LayerKey) -> NDArray[Any]:
+        """Return measured values (half precision, as they are drawn) or densities of all cells."""
+        atlas, counted = self.atlas, key.kind == "density"
+        out = np.full(atlas.n_cells, np.nan, np.float32 if counted else np.float16)
+        for info in atlas.sections():
+            if counted:
+                out[info.rows] = self._density(info, key)
+            elif self.has(info, key):
+                out[info.rows] = self._measured(info, key)
+        return out
 
     def direction(self, gene: int) -> tuple[Number, float] | None:
         """Return (d,) direction and offset of a gene in the space of int8 embeddings, or None."""

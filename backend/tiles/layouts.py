@@ -1,0 +1,430 @@
+"""Other planes of the same cells, such as a UMAP: their own Z-curve over the unit square.
+
+A plane's section name is ``layout:umap``, or ``layout:umap@<section>`` for the cells of one section
+before all others in grey. Cells that the layout has no place for come last in its order and are
+never counted.
+
+An overview tile must not touch every cell: labels and numbers of the bins of a level are made once
+and kept in memory, four bytes per bin; mean embeddings, d bytes per bin and the same for all
+genes, are written beside the layout, so that all processes share one copy.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from backend.core.data import SectionInfo
+from backend.core.errors import UnknownSection, did_you_mean
+from backend.core.geometry import CODE_BITS, Bounds, Slot, TileAddress
+from backend.store import flat, schema
+from backend.store.atlas import Atlas
+from backend.store.flat import Rows
+from backend.store.morton import decode, local_range
+from backend.tiles.raster import frozen
+from backend.tiles.spans import MONTAGE
+from backend.tiles.values import Values
+
+PREFIX = "layout:"
+#: The plane is one slot of the smallest level.
+ROOT = Slot(0, 0, 0)
+#: A level has an overview while its densest tile holds more cells than this.
+DENSE_PLACES = 100_000
+#: First level with an overview: that of the pixels of tile (0, 0, 0).
+FIRST_LEVEL = 8
+#: Radius of a disc as a part of the distance of neighbours.
+_FILL = 0.4
+#: Places whose surroundings are looked at to learn how far neighbours are apart, and cells in each.
+_WINDOWS, _WINDOW = 4096, 64
+CELLS = schema.embedding_array("cell")
+#: Cells gathered at a time.
+_BLOCK = 1 << 20
+
+Codes = NDArray[np.uint32]
+
+
+class LayoutName(NamedTuple):
+    """A layout, and the section whose cells are coloured; None for all."""
+
+    layout: str
+    section: str | None
+
+    @property
+    def base(self) -> str:
+        """Section whose ranges, counts and descriptions hold on this plane."""
+        return self.section or MONTAGE
+
+
+def parse_layout(section: str) -> LayoutName | None:
+    """Return what a plane's section name says, or None where it names no layout."""
+    if not section.startswith(PREFIX):
+        return None
+    name, _, own = section.removeprefix(PREFIX).partition("@")
+    return LayoutName(name, own or None)
+
+
+def layout_names(atlas: Atlas) -> tuple[str, ...]:
+    """Return the names of the layouts of an atlas."""
+    found = (place.split("/") for place in atlas.attrs["arrays"] if place.startswith("layouts/"))
+    return tuple(sorted({parts[1] for parts in found if parts[2] == "order"}))
+
+
+def check_layout(atlas: Atlas, name: LayoutName) -> None:
+    """Raise UnknownSection if an atlas has no such layout, or no such section."""
+    known = layout_names(atlas)
+    if name.layout not in known:
+        raise UnknownSection(
+            f"Layout '{name.layout[:80]}' is not in atlas '{atlas.name}'.",
+            did_you_mean(name.layout[:80], known)
+            or "A UMAP is made when the cells are embedded: python -m backend embed",
+        )
+    if name.section is not None:
+        atlas.section(name.section)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Cells along the Z-curve of a plane.
+
+    Parameters
+    ----------
+    name : LayoutName
+    codes : (m,) uint32
+        Codes over the unit square, ascending.
+    rows : (m,) uint32
+        Atlas row of the cell at each place.
+    spacing : float
+        Typical distance of neighbours; the plane's side is 1.
+    levels : tuple of int
+        Levels that are drawn from an overview.
+    overview : str
+        Folder in the store with the mean embeddings of the levels; empty where there is none.
+    section : SectionInfo or None
+        The section that all cells belong to.
+    """
+
+    name: LayoutName
+    codes: Codes
+    rows: NDArray[np.uint32]
+    spacing: float
+    levels: tuple[int, ...]
+    overview: str = ""
+    section: SectionInfo | None = None
+
+    def __len__(self) -> int:
+        """Return the number of cells."""
+        return len(self.codes)
+
+    def places(self, tile: TileAddress) -> slice:
+        """Return the places of the cells in a tile; smaller than a step, those of the step."""
+        lo, hi = local_range(ROOT, *tile)
+        start = int(np.searchsorted(self.codes, np.uint32(lo)))
+        if hi > 0xFFFFFFFF:
+            return slice(start, len(self))
+        return slice(start, int(np.searchsorted(self.codes, np.uint32(hi))))
+
+    def info(self) -> SectionInfo:
+        """Return the plane as a section with the unit square as its slot."""
+        side = self.spacing * max(len(self), 1) ** 0.5
+        return SectionInfo(
+            id=f"{PREFIX}{self.name.layout}",
+            title=self.name.layout,
+            dataset="",
+            technology="",
+            species="",
+            first=0,
+            n_cells=len(self),
+            slot=ROOT,
+            origin=(0.0, 0.0),
+            side=1.0,
+            extent=Bounds(0, 0, side, side),
+            radius=_FILL * self.spacing,
+            n_genes=0,
+        )
+
+    def positions(self, places: slice | NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return where cells are on the unit square, (m, 2)."""
+        x, y = decode(self.codes[places])
+        return (np.column_stack([x, y]) + 0.5) / (1 << CODE_BITS)
+
+    def first(self, values: Values, level: int) -> NDArray[np.uint32]:
+        """Return the first place of each occupied node of a level, kept in memory."""
+        kept: NDArray[np.uint32] = values.cache.get(
+            (*self.name, "first", level), lambda: run_starts(self.codes, level)
+        )
+        return kept
+
+    def mean_embedding(self, values: Values, level: int) -> Rows | None:
+        """Return the mean embedding of each occupied node of a level, or None where not stored."""
+        if not self.overview:
+            return None
+        name = f"{self.overview}/{level}"
+        if name not in values.opened:
+            values.opened[name] = flat.read(_folder(values.atlas, name))
+        found: Rows = values.opened[name]
+        return found
+
+
+def open_layout(values: Values, name: LayoutName) -> Layout:
+    """Return a layout of an atlas, or the part of it that is one section's.
+
+    Raises
+    ------
+    UnknownSection
+    """
+    whole: Layout | None = values.opened.get(name._replace(section=None))
+    if whole is None:
+        whole = _open_whole(values, name._replace(section=None))
+        # An overview is written just after its layout: look again until it is there.
+        if whole.overview or not whole.levels:
+            values.opened[whole.name] = whole
+    if name.section is None:
+        return whole
+    info = values.atlas.section(name.section)
+    own: tuple[Codes, NDArray[np.uint32], float, NDArray[np.int64]] = values.cache.get(
+        (*name, "cells"), lambda: _part(whole.codes, whole.rows, info)
+    )
+    return Layout(name, *own[:3], tuple(own[3].tolist()), section=info)
+
+
+def _open_whole(values: Values, name: LayoutName) -> Layout:
+    check_layout(values.atlas, name)
+    found = values.atlas.layout(name.layout)
+    assert found is not None
+    placed = _placed(values.atlas, name.layout)
+    order, codes = (
+        _mapped(values, (name.layout, i), part)[:placed] for i, part in enumerate(found)
+    )
+    about: tuple[float, NDArray[np.int64]] = values.cache.get(
+        (*name, "about"), lambda: (spacing(codes), dense_levels(codes))
+    )
+    overview = _overview(values.atlas, name.layout)
+    return Layout(name, codes, order, about[0], tuple(about[1].tolist()), overview)
+
+
+def _part(codes: Codes, order: NDArray[np.uint32], info: SectionInfo) -> tuple[Any, ...]:
+    """Return codes, rows, spacing and overview levels of one section's cells."""
+    mine = np.flatnonzero(order - np.uint32(info.first) < np.uint32(info.n_cells))
+    own = codes[mine]
+    return own, order[mine], spacing(own), dense_levels(own)
+
+
+def _mapped(values: Values, key: tuple[Any, ...], rows: Rows) -> NDArray[np.uint32]:
+    if isinstance(rows, np.ndarray):
+        return rows
+    kept: NDArray[np.uint32] = values.cache.get(("layout", *key), lambda: np.asarray(rows[:]))
+    return kept
+
+
+def _placed(atlas: Atlas, layout: str) -> int:
+    """Return how many cells of a layout have a place; the others come last."""
+    placed = flat.read_header(_folder(atlas, _order(atlas, layout)))["attributes"].get("placed")
+    if placed is not None:
+        return int(placed)
+    embedding = atlas.embedding("cell")
+    if embedding is None:
+        return atlas.n_cells
+    return sum(s.n_cells for s in atlas.sections() if s.id in embedding.sections)
+
+
+def spacing(codes: Codes) -> float:
+    """Return the typical distance of neighbours: of as many cells as a short run of codes holds."""
+    n = min(_WINDOW, len(codes) - 1)
+    if n < 1:
+        return 0.1
+    starts = np.linspace(0, len(codes) - 1 - n, min(_WINDOWS, len(codes) - n)).astype(np.int64)
+    area = (codes[starts + n].astype(np.int64) - codes[starts]) / (n * 2.0 ** (2 * CODE_BITS))
+    return float(np.sqrt(np.median(area))) or 2.0**-CODE_BITS
+
+
+def dense_levels(codes: Codes) -> NDArray[np.int64]:
+    """Return the levels whose tiles hold too many cells to be drawn from cells."""
+    found, densest, level = [], len(codes), FIRST_LEVEL
+    while densest > DENSE_PLACES and level < CODE_BITS:
+        found.append(level)
+        level += 1
+        first = run_starts(codes, level - FIRST_LEVEL).astype(np.int64)
+        densest = int(np.diff(first, append=len(codes)).max())
+    return np.array(found, np.int64)
+
+
+def run_starts(codes: Codes, level: int) -> NDArray[np.uint32]:
+    """Return the first place of each occupied node of a level, 1 .. 16."""
+    return np.asarray(_run_starts(frozen(codes), 2 * (CODE_BITS - level)))
+
+
+def majority_of_runs(
+    first: NDArray[np.uint32], codes: NDArray[np.int16], wanted: NDArray[np.bool_]
+) -> NDArray[np.int16]:
+    """Return the commonest category of each run, wanted ones before others; -1 for none.
+
+    Parameters
+    ----------
+    first : (b,) uint32
+        Start of each run, ascending from 0.
+    codes : (n,) int16
+    wanted : (k,) bool
+    """
+    out = np.empty(len(first), np.int16)
+    tally = np.zeros(max(1, len(wanted)), np.int64)
+    _majority_of_runs(frozen(first), frozen(codes), tally, frozen(wanted), out)
+    return out
+
+
+def mean_of_runs(first: NDArray[np.uint32], cells: NDArray[np.int8]) -> NDArray[np.int8]:
+    """Return the mean embedding (b, d) of each run of cells (n, d), rounded half to even."""
+    out = np.empty((len(first), cells.shape[1]), np.int8)
+    _mean_of_runs(frozen(first), frozen(cells), out)
+    return out
+
+
+def over_runs(
+    first: NDArray[np.uint32], n: int, of: Callable[[slice, NDArray[np.uint32]], NDArray[Any]]
+) -> NDArray[Any]:
+    """Return what ``of`` gives for all runs, asked for about a million places at a time.
+
+    Parameters
+    ----------
+    first : (b,) uint32
+        Start of each run of places.
+    n : int
+        Places of all runs.
+    of : callable (slice of places, starts of runs in it) -> (runs, ...)
+    """
+    parts, start = [], 0
+    while start < len(first):
+        after = np.searchsorted(first, int(first[start]) + _BLOCK)
+        stop = max(start + 1, int(after))
+        end = int(first[stop]) if stop < len(first) else n
+        begin = int(first[start])
+        parts.append(of(slice(begin, end), first[start:stop] - np.uint32(begin)))
+        start = stop
+    return np.concatenate(parts) if parts else np.empty(0, np.float32)
+
+
+def write_overview(atlas: Atlas, layout: str, step: Callable[[float], None]) -> None:
+    """Write the mean embeddings of a layout's bins, and remove those that no edition needs.
+
+    Parameters
+    ----------
+    atlas : Atlas
+        A folder of this machine, newly opened, with the layout and a cell embedding.
+    step : callable (fraction)
+        Told before each level; may raise.
+    """
+    found = open_layout(Values(atlas), LayoutName(layout, None))
+    embedding = atlas.embedding("cell")
+    folder = Path(str(atlas.path)) / _overview_place(atlas, layout)
+    assert embedding is not None
+    cells = embedding.values
+
+    def means(places: slice, first: NDArray[np.uint32]) -> NDArray[Any]:
+        return mean_of_runs(first, np.asarray(cells[found.rows[places]]))
+
+    shutil.rmtree(folder, ignore_errors=True)
+    for i, level in enumerate(found.levels):
+        step(i / len(found.levels))
+        first = run_starts(found.codes, level)
+        flat.write(folder / str(level), over_runs(first, len(found), means))
+    flat.write_group(folder, {"embedding": _array(atlas, CELLS), "levels": list(found.levels)})
+    for old in folder.parent.glob("overview@*"):
+        if not old.with_name(old.name.replace("overview", "order", 1)).is_dir():
+            shutil.rmtree(old)
+
+
+def _overview(atlas: Atlas, layout: str) -> str:
+    """Return where the mean embeddings are, if they are those of the atlas as it is, or ""."""
+    place = _overview_place(atlas, layout)
+    if not (_folder(atlas, place) / "zarr.json").exists():
+        return ""
+    about = flat.read_header(_folder(atlas, place))["attributes"]
+    return place if about["embedding"] == _array(atlas, CELLS) else ""
+
+
+def _overview_place(atlas: Atlas, layout: str) -> str:
+    return "/overview@".join(_order(atlas, layout).rsplit("/order@", 1))
+
+
+def _order(atlas: Atlas, layout: str) -> str:
+    return _array(atlas, schema.layout_array(layout, "order"))
+
+
+def _array(atlas: Atlas, logical: str) -> str:
+    """Return the folder of an array in the store, or "" where there is none."""
+    arrays: dict[str, str] = atlas.attrs["arrays"]
+    return arrays.get(logical, "")
+
+
+def _folder(atlas: Atlas, place: str) -> Any:
+    """Return a folder of the store, on this machine or behind a URL."""
+    folder: Any = atlas.path
+    for part in place.split("/"):
+        folder = folder / part
+    return folder
+
+
+@numba.njit(cache=True, nogil=True)
+def _run_starts(codes: Any, shift: int) -> Any:
+    n = 0
+    last = np.int64(-1)
+    for i in range(len(codes)):
+        node = np.int64(codes[i]) >> shift
+        n += node != last
+        last = node
+    out = np.empty(n, np.uint32)
+    n = 0
+    last = np.int64(-1)
+    for i in range(len(codes)):
+        node = np.int64(codes[i]) >> shift
+        if node != last:
+            out[n] = i
+            n += 1
+        last = node
+    return out
+
+
+@numba.njit(cache=True, nogil=True)
+def _majority_of_runs(first: Any, codes: Any, tally: Any, wanted: Any, out: Any) -> None:
+    for b in range(len(first)):
+        start = np.int64(first[b])
+        end = np.int64(first[b + 1]) if b + 1 < len(first) else len(codes)
+        for i in range(start, end):
+            if codes[i] >= 0:
+                tally[codes[i]] += 1
+        best = np.int64(-1)
+        for i in range(start, end):
+            c = np.int64(codes[i])
+            if c < 0 or c == best:
+                continue
+            if (
+                best < 0
+                or wanted[c] > wanted[best]
+                or wanted[c] == wanted[best]
+                and (tally[c] > tally[best] or (tally[c] == tally[best] and c < best))
+            ):
+                best = c
+        for i in range(start, end):
+            if codes[i] >= 0:
+                tally[codes[i]] = 0
+        out[b] = best
+
+
+@numba.njit(cache=True, nogil=True)
+def _mean_of_runs(first: Any, cells: Any, out: Any) -> None:
+    total = np.empty(cells.shape[1], np.int64)
+    for b in range(len(first)):
+        start = np.int64(first[b])
+        end = np.int64(first[b + 1]) if b + 1 < len(first) else len(cells)
+        total[:] = 0
+        for i in range(start, end):
+            for k in range(cells.shape[1]):
+                total[k] += cells[i, k]
+        for k in range(cells.shape[1]):
+            out[b, k] = np.rint(total[k] / (end - start))
