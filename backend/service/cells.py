@@ -13,11 +13,15 @@ from backend.core.geometry import TileAddress
 from backend.core.layers import MISSING, LayerKey
 from backend.service.planes import Plane
 from backend.store.atlas import Atlas
+from backend.tiles.discs import rows_near
+from backend.tiles.layouts import ROOT, Layout
 
 #: Genes listed on a cell card, per kind.
 TOP_GENES = 6
 #: Zoom of the tiles searched around the pointer: 1/4096 of the plane per tile at most.
 DEEPEST_PICK = 20
+#: The same on a layout, whose codes have 16 bits per axis.
+DEEPEST_PLACE = 16
 
 
 def pick(plane: Plane, x: float, y: float, radius: float) -> tuple[SectionInfo, int] | None:
@@ -46,6 +50,42 @@ def pick(plane: Plane, x: float, y: float, radius: float) -> tuple[SectionInfo, 
             if found and found[0] <= radius and (best is None or found[0] < best[0]):
                 best = (found[0], info, found[1])
     return (best[1], best[2]) if best else None
+
+
+def pick_place(
+    plane: Plane, layout: Layout, x: float, y: float, radius: float
+) -> tuple[SectionInfo, int] | None:
+    """Return the section and row of the cell nearest to a point of a layout.
+
+    Parameters
+    ----------
+    x, y, radius : float
+        Of the unit square.
+
+    Returns
+    -------
+    (SectionInfo, int) or None
+        The row counts from the section's first cell.
+    """
+    if not (0 <= x < 1 and 0 <= y < 1):
+        return None
+    start = int(np.clip(np.floor(-np.log2(max(radius, 1e-6))), 0, DEEPEST_PLACE))
+    for zoom in range(DEEPEST_PLACE, start - 1, -1):
+        tile = TileAddress(zoom, int(x * (1 << zoom)), int(y * (1 << zoom)))
+        near = rows_near(layout.codes, ROOT, tile, 1.0)
+        if not len(near):
+            continue
+        distance = np.hypot(*(layout.positions(near) - (x, y)).T)
+        best = int(np.argmin(distance))
+        # All cells within one side of the tile were looked at; farther ones may have been missed.
+        if distance[best] <= 2.0**-zoom or zoom == start:
+            if distance[best] > radius:
+                return None
+            row = int(layout.rows[near[best]])
+            sections = plane.atlas.sections()
+            info = next(s for s in sections if s.first <= row < s.first + s.n_cells)
+            return info, row - info.first
+    return None
 
 
 def _around(zoom: int, fx: float, fy: float) -> list[TileAddress]:

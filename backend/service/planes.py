@@ -11,6 +11,7 @@ from backend.core.data import SectionInfo
 from backend.core.errors import UnknownSection, did_you_mean
 from backend.core.geometry import Bounds
 from backend.store.atlas import Atlas
+from backend.tiles.layouts import check_layout, parse_layout
 from backend.tiles.render import TileRenderer
 
 QUERY_PREFIX = "query-"
@@ -66,6 +67,8 @@ class Planes:
     def of(self, section: str) -> tuple[Plane, str]:
         """Return the plane that holds a section, and the section's id in that store.
 
+        A layout leads to the section, or the atlas, whose cells it shows in another place.
+
         Raises
         ------
         UnknownSection
@@ -75,6 +78,10 @@ class Planes:
             plane = self._query(section)
             return plane, plane.atlas.sections()[0].id
         plane = self.main
+        layout = parse_layout(section)
+        if layout is not None:
+            check_layout(plane.atlas, layout)
+            return plane, layout.base
         if section != MONTAGE:
             plane.atlas.section(section)
         return plane, section
