@@ -27,11 +27,11 @@ def _add_demo(commands: Any) -> None:
         "demo",
         run_demo,
         about="Make a simulated atlas of any size.",
-        example="demo demo.zarr --sections 20 --cells 150000 --genes 3000 --seed 0",
+        example="demo demo.zarr --sections 20 --cells 200000 --genes 3000 --seed 0",
     )
     parser.add_argument("out", type=Path, metavar="OUT.zarr")
     parser.add_argument("--sections", type=int, default=20, help="number of sections")
-    parser.add_argument("--cells", type=int, default=150_000, help="cells and spots in all")
+    parser.add_argument("--cells", type=int, default=200_000, help="cells and spots in all")
     parser.add_argument("--genes", type=int, default=3000, help="genes of the transcriptome")
     parser.add_argument("--seed", type=int, default=0, help="same seed, same atlas")
     parser.add_argument("--query", type=Path, help="also write a held-out section to annotate")

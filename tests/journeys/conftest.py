@@ -50,7 +50,12 @@ def run_backend(*arguments: object) -> None:
 
 @pytest.fixture(scope="session")
 def demo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small simulated atlas, trained and embedded, with a held-out section beside it."""
+    """A small simulated atlas, trained and embedded, with a held-out section beside it.
+
+    ATLAS_DEMO names a folder that holds one already, for those who write journeys.
+    """
+    if "ATLAS_DEMO" in os.environ:
+        return Path(os.environ["ATLAS_DEMO"])
     folder = tmp_path_factory.mktemp("atlas")
     atlas, checkpoint = folder / "demo.zarr", folder / "demo.ckpt"
     size = ("--sections", 6, "--cells", 24_000, "--genes", 600, "--seed", 1)
