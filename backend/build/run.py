@@ -23,6 +23,7 @@ from backend.core.job import RunContext
 from backend.intake.mapping import ReadMapping
 from backend.intake.read import FileScan, read_h5ad, scan_file
 from backend.store.atlas import Atlas
+from backend.store.root import remove_work
 from backend.store.write import AtlasWriter
 
 #: Share of the progress bar that looking at the files takes.
@@ -75,6 +76,7 @@ def build_atlas(
                 f"'{out}' is another atlas, or its files have changed since.",
                 "Choose another name, or delete it first.",
             )
+        remove_work(out)  # a build that was killed at its very last step left it
         ctx.step(1.0, f"{out} is finished; nothing to do.")
         return out
     scans = _look(plan, ctx.part(0.0, _LOOK), scheduler)
@@ -83,7 +85,16 @@ def build_atlas(
         "fingerprint": mark,
         "files": [{"name": f.name, "bytes": f.stat().st_size} for f, _ in plan.sets],
     }
-    writer = AtlasWriter(out, plan.name, False, union_genes(scans), planned, provenance)
+    writer = AtlasWriter(
+        out,
+        plan.name,
+        False,
+        union_genes(scans),
+        planned,
+        provenance,
+        expression_bytes=sum(f.stat().st_size for f, _ in plan.sets),
+        at_once=os.cpu_count() or 1,
+    )
     _write(writer, plan, ids, ctx.part(_LOOK, _WRITTEN), scheduler)
     ctx.step(_WRITTEN, "Joining sections, building the overview")
     writer.finish()

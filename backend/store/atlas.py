@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from functools import cached_property
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
 
-from backend.core.data import Label, SectionData, SectionInfo
+from backend.core.data import SectionData, SectionInfo
 from backend.core.errors import UnknownLayer, UnknownSection, did_you_mean
 from backend.core.geometry import TileAddress
 from backend.core.layers import LayerKey
 from backend.store import flat, schema
 from backend.store.columns import Embedding, LabelArray, NumberArray
-from backend.store.expression import Expression
+from backend.store.expression import Expression, kept_cells
 from backend.store.flat import Rows
 from backend.store.genes import GeneTable
-from backend.store.morton import local_range, node_code, node_span
+from backend.store.load import load_section
+from backend.store.place import Place, RemotePath, place_of
 from backend.store.pyramid import PyramidLevel
 from backend.store.root import edition_of, read_root
 from backend.store.section import categories_from_json, provenance_from_json, section_from_json
+from backend.store.tree import Tree
 
 __all__ = ["Atlas", "Embedding", "LabelArray", "NumberArray"]
 
@@ -34,7 +33,7 @@ Made = TypeVar("Made")
 class Atlas:
     """A store of one version, open for reading; made by ``Atlas.open``."""
 
-    def __init__(self, path: Path, attributes: dict[str, Any], fast: bool) -> None:
+    def __init__(self, path: Place, attributes: dict[str, Any], fast: bool) -> None:
         self.path = path
         self.attrs = attributes
         self.name: str = attributes["name"]
@@ -46,26 +45,29 @@ class Atlas:
         self._arrays: dict[str, str] = attributes["arrays"]
         self._sections = tuple(section_from_json(r) for r in attributes["sections"])
         self._by_id = {section.id: section for section in self._sections}
-        self._starts = [node_code(*section.slot) for section in self._sections]
+        self._tree = Tree(self._sections, self._section_codes)
+        self._cells = kept_cells()
         self._opened: dict[str, Any] = {}
         self.n_cells = sum(section.n_cells for section in self._sections)
 
     @classmethod
-    def open(cls, path: Path | str, fast: bool = True) -> Atlas:
+    def open(cls, path: Place | str, fast: bool = True) -> Atlas:
         """Open an atlas.
 
         Parameters
         ----------
-        path : Path or str
+        path : Path, str or RemotePath
+            A folder, or a URL that fsspec can read, such as ``s3://bucket/brain.zarr``.
         fast : bool
             Memory-map arrays whose bytes allow it; otherwise all goes through zarr.
 
         Raises
         ------
         BadStore
-            If the folder is no atlas, or one of a format that this program cannot read.
+            If the folder is no atlas, a half-built one, or one of a format that this program
+            cannot read, or if a package for the kind of URL is missing.
         """
-        folder = Path(path)
+        folder = place_of(path)
         return cls(folder, read_root(folder), fast)
 
     @property
@@ -118,36 +120,13 @@ class Atlas:
         ------
         TileOutOfRange
         """
-        z, x, y = address.checked()
-        code = node_code(z, x, y)
-        first = bisect_left(self._starts, code)
-        last = bisect_left(self._starts, code + node_span(z))
-        if first < last and self._sections[first].slot.level >= z:
-            return [(s, s.rows) for s in self._sections[first:last] if s.n_cells]
-        # No slot begins in the tile (or a larger one does): at most one slot surrounds it.
-        around = bisect_right(self._starts, code) - 1
-        if around < 0:
-            return []
-        section = self._sections[around]
-        if code >= self._starts[around] + node_span(section.slot.level):
-            return []
-        lo, hi = local_range(section.slot, z, x, y)
-        start, stop = self._search(section, lo), self._search(section, hi)
-        return [(section, slice(start, stop))] if start < stop else []
+        return self._tree.rows_in_tile(address)
 
-    def _search(self, section: SectionInfo, code: int) -> int:
-        """Return the first row of a section whose code is not below ``code``."""
-        morton = self.morton
-        lo, hi = section.first, section.first + section.n_cells
-        if isinstance(morton, np.ndarray):
-            if code > 0xFFFFFFFF:
-                return hi
-            return lo + int(np.searchsorted(morton[lo:hi], np.uint32(code)))
-        codes = self._section_codes(section)
-        return lo + int(np.searchsorted(codes, code))
-
-    def _section_codes(self, section: SectionInfo) -> NDArray[np.uint32]:
+    def _section_codes(self, section: SectionInfo) -> Rows:
         """Return a section's codes, kept in memory where the store cannot be mapped."""
+        morton = self.morton
+        if isinstance(morton, np.ndarray):
+            return morton[section.rows]
         key = f"codes of {section.id}"
         if key not in self._opened:
             self._opened[key] = self.morton[section.rows]
@@ -242,7 +221,8 @@ class Atlas:
             return None
         folder = self.path / schema.expression_group(section.id)
         return self._once(
-            f"expression {section.id}", lambda: Expression(folder, section.n_cells, self._fast)
+            f"expression {section.id}",
+            lambda: Expression(folder, section.n_cells, self._fast, self._cells),
         )
 
     def pyramid_levels(self) -> tuple[int, ...]:
@@ -307,43 +287,16 @@ class Atlas:
 
     def load(self, section_id: str) -> SectionData:
         """Return a section in memory, with its counts, labels and numbers."""
-        section = self.section(section_id)
-        keys = self.layers(section.id)
-        measured = self.expression(section.id)
-        genes = () if measured is None else tuple(self.genes.symbol[g] for g in measured.genes)
-        counts = (
-            csr_matrix((section.n_cells, 0), dtype=np.float32)
-            if measured is None
-            else measured.matrix()
-        )
-        return SectionData(
-            id=section.id,
-            title=section.title,
-            xy=np.array(self.xy[section.rows], dtype=np.float32),
-            counts=counts,
-            genes=genes,
-            names=np.array(self.names(section.rows), dtype=object),
-            labels={
-                key.name: Label(
-                    np.array(self.label(key.name).codes[section.rows], dtype=np.int16),
-                    self.label(key.name).categories,
-                )
-                for key in keys
-                if key.kind == "label"
-            },
-            numbers={
-                key: np.array(self.number(key).values[section.rows], dtype=np.float32)
-                for key in keys
-                if key.kind in schema.NUMBER_KINDS
-            },
-            unit=section.unit,
-            xy_unit=section.xy_unit,
-            technology=section.technology,
-            dataset=section.dataset,
-            species=section.species,
-        )
+        return load_section(self, section_id)
 
-    def array_path(self, logical: str) -> Path | None:
+    @cached_property
+    def n_bytes(self) -> int:
+        """Bytes of the store, wherever it lies."""
+        if isinstance(self.path, RemotePath):
+            return self.path.n_bytes()
+        return sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file())
+
+    def array_path(self, logical: str) -> Place | None:
         """Return the folder of a logical array, or None where the atlas has none."""
         place = self._arrays.get(logical)
         return None if place is None else self.path / place

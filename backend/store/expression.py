@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import zarr
-import zarr.codecs
 from numpy.typing import NDArray
-from scipy.sparse import csc_matrix, csr_matrix
+from scipy.sparse import csr_matrix
 
 from backend.store import flat
-from backend.store.schema import EXPRESSION_CHUNK, EXPRESSION_SHARD
+from backend.store.kept import Kept
+from backend.store.packed import write_packed
+from backend.store.place import Place
+from backend.store.transpose import ByCell, ByGene, by_cell, by_gene
 
-#: Steps that values are tried to be whole multiples of.
-_SCALES = (1.0, 0.1, 0.01, 0.001)
+#: Bytes of cell-major copies that one atlas keeps, all sections together.
+CELLS_KEPT = 64 << 20
+
+
+def kept_cells(most: int = CELLS_KEPT) -> Kept[ByCell]:
+    """Return an empty store of cell-major copies, to be shared by the sections of an atlas."""
+    return Kept(most, lambda cells: cells.n_bytes)
 
 
 class Expression:
@@ -24,14 +30,18 @@ class Expression:
 
     Parameters
     ----------
-    folder : Path
+    folder : Path or RemotePath
         The section's folder of the store.
     n_cells : int
     fast : bool
         Memory-map what can be mapped.
+    kept : Kept, optional
+        Where the cell-major copy is kept; ``cell`` and ``matrix`` make it on demand.
     """
 
-    def __init__(self, folder: Path, n_cells: int, fast: bool = True) -> None:
+    def __init__(
+        self, folder: Place, n_cells: int, fast: bool = True, kept: Kept[ByCell] | None = None
+    ) -> None:
         header = flat.read_header(folder)["attributes"]
         self.unit: str = header["unit"]
         self._scale = float(header["scale"])
@@ -40,14 +50,17 @@ class Expression:
         self._indptr: NDArray[np.int64] = np.asarray(flat.read(folder / "indptr", fast)[:])
         self._rows = flat.read(folder / "rows", fast)
         self._values = flat.read(folder / "values", fast)
-
-    @cached_property
-    def _place(self) -> dict[int, int]:
-        return {int(g): i for i, g in enumerate(self.genes)}
+        self._kept = kept if kept is not None else kept_cells()
+        self._key = str(folder)
 
     def has(self, gene: int) -> bool:
         """Whether the panel of this section holds a gene of the atlas."""
-        return gene in self._place
+        return self._place(gene) is not None
+
+    def _place(self, gene: int) -> int | None:
+        """Return the place of a gene in the panel, which is ascending."""
+        place = int(np.searchsorted(self.genes, gene))
+        return place if place < len(self.genes) and self.genes[place] == gene else None
 
     @property
     def nnz(self) -> int:
@@ -62,7 +75,7 @@ class Expression:
         gene : int
             Place in the atlas's genes; a gene outside the panel has no rows.
         """
-        place = self._place.get(gene)
+        place = self._place(gene)
         if place is None:
             return np.empty(0, np.uint32), np.empty(0, np.float32)
         part = slice(int(self._indptr[place]), int(self._indptr[place + 1]))
@@ -70,21 +83,31 @@ class Expression:
 
     def cell(self, row: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """Return the genes (places in the atlas) that a cell has, and their values."""
-        matrix = self._by_cell
-        part = slice(matrix.indptr[row], matrix.indptr[row + 1])
-        return self.genes[matrix.indices[part]], matrix.data[part].astype(np.float32)
+        cells = self._cells()
+        part = slice(int(cells.indptr[row]), int(cells.indptr[row + 1]))
+        return self.genes[cells.genes[part]], self._scaled(cells.values[part])
 
-    def matrix(self) -> csr_matrix:
-        """Return all values, (n, panel) csr_matrix of float32."""
-        return self._by_cell.astype(np.float32)
+    def matrix(self, rows: slice | NDArray[np.integer[Any]] | None = None) -> csr_matrix:
+        """Return values of all cells, or of some, (n, panel) csr_matrix of float32.
 
-    @cached_property
-    def _by_cell(self) -> csr_matrix:
-        """The cell-major copy, made on first use and kept."""
+        Parameters
+        ----------
+        rows : slice or array of rows, optional
+        """
+        cells = self._cells()
         shape = (self.n_cells, len(self.genes))
-        rows = np.asarray(self._rows[:]).astype(np.int32)
-        values = self._scaled(self._values[:])
-        return csc_matrix((values, rows, self._indptr), shape=shape).tocsr()
+        stored = csr_matrix((cells.values, cells.genes, cells.indptr), shape=shape)
+        part = stored if rows is None else stored[rows]
+        values = self._scaled(part.data)
+        return csr_matrix((values, part.indices, part.indptr), shape=part.shape)
+
+    def _cells(self) -> ByCell:
+        """Return the cell-major copy, which takes 3 bytes a value for counts below 256."""
+        return self._kept.get(self._key, self._transposed)
+
+    def _transposed(self) -> ByCell:
+        genes = ByGene(self._indptr, self._rows[:], self._values[:], self._scale)
+        return by_cell(genes, self.n_cells)
 
     def _scaled(self, values: NDArray[Any]) -> NDArray[np.float32]:
         if self._scale == 1.0:
@@ -92,60 +115,33 @@ class Expression:
         return (np.asarray(values) * np.float64(self._scale)).astype(np.float32)
 
 
-def write_expression(folder: Path, counts: csr_matrix, genes: NDArray[np.int32], unit: str) -> None:
+def write_expression(
+    folder: Path,
+    counts: csr_matrix,
+    genes: NDArray[np.int32],
+    unit: str,
+    order: NDArray[np.integer[Any]] | None = None,
+) -> None:
     """Write the counts of a section.
+
+    Besides the counts, at most 8 bytes per value lie in memory.
 
     Parameters
     ----------
     folder : Path
         Must not exist.
-    counts : (n, panel) sparse matrix
-        Rows in storage order.
+    counts : (n, panel) csr_matrix
     genes : (panel,) int32
         Place of each column in the atlas's genes.
     unit : str
+    order : (n,) int, optional
+        Row of ``counts`` that becomes row i; as they are where None.
     """
-    table = counts.tocsc()
-    table.eliminate_zeros()
-    table.sort_indices()
-    values, scale = pack(np.asarray(table.data))
-    zarr.create_group(str(folder), attributes={"unit": unit, "scale": scale})
-    flat.write(folder / "genes", genes.astype(np.int32))
-    flat.write(folder / "indptr", table.indptr.astype(np.int64))
-    _write_compressed(folder / "rows", table.indices.astype(np.uint32))
-    _write_compressed(folder / "values", values)
-
-
-def pack(values: NDArray[Any]) -> tuple[NDArray[Any], float]:
-    """Return values in the smallest type that holds them exactly, and the scale to multiply by.
-
-    Values with at most three decimals become whole numbers; others stay float32.
-    """
-    if not len(values):
-        return values.astype(np.uint8), 1.0
-    if values.min() < 0:
-        return values.astype(np.float32), 1.0
-    wide = values.astype(np.float64)
-    for scale in _SCALES:
-        steps = np.rint(wide / scale)
-        if steps.max() > 65_535:
-            break
-        if np.array_equal((steps * scale).astype(np.float32), values.astype(np.float32)):
-            return steps.astype(np.uint8 if steps.max() <= 255 else np.uint16), scale
-    return values.astype(np.float32), 1.0
-
-
-def _write_compressed(folder: Path, values: NDArray[Any]) -> None:
-    """Write values that are read a gene at a time: small, and a few milliseconds to read."""
-    n_chunks = min(EXPRESSION_SHARD, max(1, -(-len(values) // EXPRESSION_CHUNK)))
-    array = zarr.create_array(
-        str(folder),
-        shape=values.shape,
-        dtype=values.dtype,
-        chunks=(EXPRESSION_CHUNK,),
-        shards=(EXPRESSION_CHUNK * n_chunks,),
-        compressors=zarr.codecs.BloscCodec(cname="zstd", clevel=1, shuffle="shuffle"),
-        fill_value=0,
-    )
-    if len(values):
-        array[:] = values
+    columns = np.argsort(genes, kind="stable")
+    rows = np.arange(counts.shape[0]) if order is None else order
+    table = by_gene(counts, rows, columns)
+    zarr.create_group(str(folder), attributes={"unit": unit, "scale": table.scale})
+    flat.write(folder / "genes", genes[columns].astype(np.int32))
+    flat.write(folder / "indptr", table.indptr)
+    write_packed(folder / "rows", table.rows)
+    write_packed(folder / "values", table.values)

@@ -16,13 +16,17 @@ from numpy.typing import NDArray
 from backend.core.data import SectionInfo
 from backend.core.errors import BadRequest
 from backend.core.layers import MISSING, Category, LayerKey
-from backend.store import flat, pyramid, schema
+from backend.store import flat, overview, pyramid, schema
 from backend.store.colours import complete, natural
 from backend.store.flat import Rows
 from backend.store.morton import global_codes
+from backend.store.root import WORK
 from backend.store.section import categories_from_json, categories_to_json, section_to_json
 
 Records = Mapping[str, Mapping[str, Any]]
+
+#: Attribute of a plan that says how embeddings given with the sections are scaled and made.
+EMBEDDED = "embedded"
 
 
 def finish_atlas(
@@ -41,7 +45,7 @@ def finish_atlas(
     planned : sequence of SectionInfo
         In storage order.
     """
-    done = folder / ".build" / "done"
+    done = folder / WORK / "done"
     records: Records = {i.id: json.loads((done / f"{i.id}.json").read_text()) for i in planned}
     infos = [
         replace(
@@ -55,14 +59,16 @@ def finish_atlas(
     labels = _join_labels(folder, infos, records)
     numbers = _join_numbers(folder, infos, records)
     _join_names(folder, infos)
-    codes = all_codes(infos, flat.read(folder / schema.MORTON))
+    embeddings = _join_embeddings(folder, infos, records, attributes)
     sizes = {name: len(categories) for name, (categories, _) in labels.items()}
-    levels, bins = _write_pyramid(folder, codes, sizes)
+    levels, bins = _write_pyramid(folder, infos, sizes, "cell" in embeddings)
     have = [schema.MORTON, schema.XY, schema.NAME_BYTES, schema.NAME_OFFSET, *bins]
     have += [schema.label_array(name) for name in labels]
     have += [schema.number_array(LayerKey.parse(text)) for text in numbers]
+    have += [schema.embedding_array(name) for name in embeddings]
+    have += [name for name in schema.GENE_TABLES if (folder / name).exists()]
     root = {
-        **attributes,
+        **{name: value for name, value in attributes.items() if name != EMBEDDED},
         "created": datetime.now(UTC).isoformat(timespec="microseconds"),
         "sections": [section_to_json(info) for info in infos],
         "labels": {name: where for name, (_, where) in labels.items()},
@@ -71,7 +77,8 @@ def finish_atlas(
         "arrays": {name: name for name in have},
     }
     for parent in _parents(have, infos):
-        flat.write_group(folder / parent, {})
+        if parent != schema.GENES:
+            flat.write_group(folder / parent, {})
     flat.write_group(folder, root)
 
 
@@ -127,7 +134,7 @@ def _join_labels(
         categories = join_categories(own.values())
         logical = schema.label_array(name)
         # From a copy, and renamed, so that an interrupted run can be repeated.
-        raw = folder / ".build" / "raw" / logical
+        raw = folder / WORK / "raw" / logical
         if not raw.exists():
             raw.parent.mkdir(parents=True, exist_ok=True)
             shutil.move(folder / logical, raw)
@@ -171,36 +178,56 @@ def title_of(name: str) -> str:
 
 def _join_names(folder: Path, infos: Sequence[SectionInfo]) -> None:
     """Join the ids of cells into one blob with offsets."""
-    source = folder / ".build" / "names"
-    lengths = np.concatenate([np.load(source / f"{info.id}.npy") for info in infos])
-    offset = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    source = folder / WORK / "names"
     for logical in (schema.NAME_OFFSET, schema.NAME_BYTES):
         shutil.rmtree(folder / logical, ignore_errors=True)
-    flat.write(folder / schema.NAME_OFFSET, offset)
-    blob = flat.create(folder / schema.NAME_BYTES, (int(offset[-1]),), np.uint8)
+    n = sum(info.n_cells for info in infos)
+    offset = flat.create(folder / schema.NAME_OFFSET, (n + 1,), np.int64)
+    for info in infos:
+        lengths = np.cumsum(np.load(source / f"{info.id}.npy"))
+        offset[info.first + 1 : info.first + 1 + info.n_cells] = offset[info.first] + lengths
+    blob = flat.create(folder / schema.NAME_BYTES, (int(offset[n]),), np.uint8)
     for info in infos:
         part = slice(int(offset[info.first]), int(offset[info.first + info.n_cells]))
         blob[part] = np.frombuffer((source / f"{info.id}.bin").read_bytes(), np.uint8)
 
 
+def _join_embeddings(
+    folder: Path, infos: Sequence[SectionInfo], records: Records, attributes: Mapping[str, Any]
+) -> list[str]:
+    """Record scales and sections of the embeddings that were given; return their names."""
+    about = attributes.get(EMBEDDED) or {}
+    for name, scale in about.get("scale", {}).items():
+        header = {
+            "scale": scale,
+            "sections": [i.id for i in infos if name in records[i.id].get("embedded", [])],
+            "checkpoint": about["checkpoint"],
+            "provenance": about["provenance"],
+        }
+        flat.set_attributes(folder / schema.embedding_array(name), header)
+    return list(about.get("scale", {}))
+
+
 def _write_pyramid(
-    folder: Path, codes: NDArray[np.uint64], sizes: Mapping[str, int]
+    folder: Path, infos: Sequence[SectionInfo], sizes: Mapping[str, int], has_embedding: bool
 ) -> tuple[list[int], list[str]]:
     """Write the overview levels; return them and their arrays."""
     shutil.rmtree(folder / "pyramid", ignore_errors=True)
+    codes = all_codes(infos, flat.read(folder / schema.MORTON))
     levels = pyramid.levels_to_keep(codes)
     written = []
-    for level in levels:
-        code, first, count = pyramid.bins(codes, level)
-        arrays = {"code": code, "first": first, "count": count}
-        for name, size in sizes.items():
-            label = schema.label_array(name)
-            top, of = pyramid.top_categories(flat.read(folder / label)[:], first, size)
-            short = label.removeprefix("cells/")
-            arrays |= {f"{short}/top": top, f"{short}/count": of}
-        for name, values in arrays.items():
-            written.append(schema.pyramid_array(level, name))
-            flat.write(folder / written[-1], values)
+
+    def create(logical: str, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+        written.append(logical)
+        return flat.create(folder / logical, shape, dtype)
+
+    firsts = overview.write_bins(create, codes, levels)
+    for name, size in sizes.items():
+        of_cells = flat.read(folder / schema.label_array(name))[:]
+        overview.write_tops(create, name, of_cells, size, firsts)
+    if has_embedding:
+        cells = flat.read(folder / schema.embedding_array("cell"))[:]
+        overview.write_means(create, cells, firsts)
     return levels, written
 
 

@@ -20,6 +20,8 @@ import zarr
 from numpy.typing import DTypeLike, NDArray
 
 from backend.core.errors import BadStore
+from backend.store.packed import read_packed
+from backend.store.place import Place
 from backend.store.schema import CHUNK_ROWS
 
 
@@ -131,21 +133,29 @@ def writable(folder: Path) -> NDArray[Any]:
     return mapped
 
 
-def read(folder: Path, fast: bool = True) -> Rows:
+def read(folder: Place, fast: bool = True) -> Rows:
     """Return the rows of an array, memory-mapped where its bytes allow it.
+
+    Compressed arrays of one axis are mapped too, and decompressed slice by slice; whatever else,
+    and whatever lies behind a URL, is read through zarr.
 
     Raises
     ------
     BadStore
         If there is no readable array.
     """
-    mapped = _mapped(folder, read_header(folder), "r") if fast else None
-    if mapped is not None:
-        return mapped
+    header = read_header(folder)
+    if fast and isinstance(folder, Path):
+        mapped = _mapped(folder, header, "r")
+        if mapped is not None:
+            return mapped
+        packed = read_packed(folder, header)
+        if packed is not None:
+            return packed
     return ZarrRows(zarr.open_array(str(folder), mode="r"))
 
 
-def read_header(folder: Path) -> dict[str, Any]:
+def read_header(folder: Place) -> dict[str, Any]:
     """Return the zarr metadata of an array or group.
 
     Raises

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from backend.core.errors import UnknownGene, did_you_mean
+from backend.core.errors import BadRequest, UnknownGene, did_you_mean
+from backend.store import schema
 
 
 class GeneTable:
@@ -74,3 +75,23 @@ class GeneTable:
     def has_imputation(self) -> bool:
         """Whether values can be imputed from embeddings."""
         return self.embedding is not None and self.offset is not None
+
+
+def gene_tables(
+    n: int, embedding: ArrayLike, offset: ArrayLike, trust: ArrayLike
+) -> dict[str, NDArray[np.float32]]:
+    """Return the tables of a checkpoint under their names in the store.
+
+    Raises
+    ------
+    BadRequest
+        If a table does not have one row per gene of the atlas.
+    """
+    given = (embedding, offset, trust)
+    tables = [np.asarray(table, np.float32) for table in given]
+    if any(len(table) != n for table in tables):
+        raise BadRequest(
+            f"Gene tables have {[len(t) for t in tables]} rows, the atlas {n} genes.",
+            "Give one row per gene of the atlas.",
+        )
+    return dict(zip(schema.GENE_TABLES, tables, strict=True))

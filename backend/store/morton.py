@@ -6,6 +6,9 @@ its first leaf 32 levels below the root, so the codes of all its descendants are
 
 from __future__ import annotations
 
+from typing import Any
+
+import numba
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -86,6 +89,83 @@ def quantise(xy: ArrayLike, origin: tuple[float, float], side: float) -> NDArray
     last = (1 << CODE_BITS) - 1
     steps: NDArray[np.float64] = np.clip(np.floor(unit * (1 << CODE_BITS)), 0, last)
     return steps.astype(np.uint16)
+
+
+def sort_cells(
+    xy: NDArray[np.floating[Any]], origin: tuple[float, float], side: float
+) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
+    """Return the codes of cells in ascending order, and the cell at each place.
+
+    The same as ``encode`` of ``quantise``, sorted stably; one pass over the places and a radix
+    sort of code and row together.
+
+    Parameters
+    ----------
+    xy : (n, 2) float
+        Section coordinates.
+    origin, side
+        Of the slot, as for ``quantise``.
+
+    Returns
+    -------
+    (n,) uint32, (n,) uint32
+    """
+    keys = _keys(xy, float(origin[0]), float(origin[1]), float(side))
+    keys = _radix_sort(keys)
+    return (keys >> np.uint64(32)).astype(np.uint32), keys.astype(np.uint32)
+
+
+def take_rows(values: NDArray[Any], order: NDArray[np.integer[Any]]) -> NDArray[Any]:
+    """Return ``values[order]``; several times faster where a row is 2, 4 or 8 bytes long."""
+    row = values.dtype.itemsize * int(np.prod(values.shape[1:]))
+    if values.ndim == 1 or row not in (2, 4, 8) or not values.flags.c_contiguous:
+        return np.take(values, order, axis=0)
+    whole = values.view(f"u{row}")[:, 0]
+    return np.take(whole, order).view(values.dtype).reshape(len(order), *values.shape[1:])
+
+
+@numba.njit(cache=True, nogil=True)
+def _keys(xy: Any, left: float, top: float, side: float) -> Any:
+    """Return code and row of each cell as one number, the code in the upper half."""
+    keys = np.empty(len(xy), np.uint64)
+    for i in range(len(xy)):
+        x = np.floor((np.float64(xy[i, 0]) - left) / side * 65536.0)
+        y = np.floor((np.float64(xy[i, 1]) - top) / side * 65536.0)
+        a = np.uint64(min(max(x, 0.0), 65535.0))
+        b = np.uint64(min(max(y, 0.0), 65535.0))
+        both = a | (b << np.uint64(32))  # spread the bits of both at once
+        both = (both | (both << np.uint64(8))) & np.uint64(0x00FF00FF00FF00FF)
+        both = (both | (both << np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
+        both = (both | (both << np.uint64(2))) & np.uint64(0x3333333333333333)
+        both = (both | (both << np.uint64(1))) & np.uint64(0x5555555555555555)
+        code = (both & np.uint64(0xFFFFFFFF)) | (both >> np.uint64(31))
+        keys[i] = (code << np.uint64(32)) | np.uint64(i)
+    return keys
+
+
+@numba.njit(cache=True, nogil=True)
+def _radix_sort(keys: Any) -> Any:
+    """Return keys sorted by their upper 32 bits, stably."""
+    n = len(keys)
+    tally = np.zeros((4, 256), np.int64)
+    for i in range(n):
+        code = keys[i] >> np.uint64(32)
+        for digit in range(4):
+            tally[digit, (code >> np.uint64(8 * digit)) & np.uint64(255)] += 1
+    source, target = keys, np.empty_like(keys)
+    for digit in range(4):
+        shift = np.uint64(32 + 8 * digit)
+        if tally[digit].max() == n:
+            continue
+        free = np.zeros(256, np.int64)
+        for k in range(1, 256):
+            free[k] = free[k - 1] + tally[digit, k - 1]
+        for i in range(n):
+            k = (source[i] >> shift) & np.uint64(255)
+            target[free[k]] = source[i]
+            free[k] += 1
+        source, target = target, source
+    return source
 
 
 def node_code(level: int, x: int, y: int) -> int:

@@ -5,7 +5,7 @@ Cells lie along the Z-curve, so the cells of a bin are one run of rows.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,10 @@ from numpy.typing import NDArray
 from backend.store.flat import Rows
 from backend.store.morton import LEVELS
 from backend.store.schema import ALWAYS_LEVELS, DENSE_TILE, TILE_BITS, TOP
+
+#: Rows whose mean is exact in 32 bits: sums stay below 2**24, and no quotient that is not half a
+#: step comes within a rounding error of one.
+_EXACT = 1 << 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,20 +82,32 @@ def levels_to_keep(codes: NDArray[np.uint64]) -> list[int]:
     return levels
 
 
-def mean_embedding(cells: NDArray[np.int8], first: NDArray[np.int64]) -> NDArray[np.int8]:
-    """Return the mean embedding of each bin, rounded half to even.
+def mean_embedding(
+    cells: NDArray[np.int8], firsts: Sequence[NDArray[np.int64]]
+) -> list[NDArray[np.int8]]:
+    """Return the mean embedding of each bin of each level, rounded half to even.
+
+    The embeddings are read once: sums of a level are handed on to the coarser one.
 
     Parameters
     ----------
     cells : (n, d) int8
-    first : (b,) int64
-        First row of each bin; bins are consecutive.
+    firsts : sequence of (b,) int64
+        First row of each bin, levels from coarse to fine; bins are consecutive, and a bin of a
+        level is whole bins of the finer ones.
 
     Returns
     -------
-    (b, d) int8
+    list of (b, d) int8
     """
-    return np.asarray(_mean_runs(cells, first))
+    if not firsts:
+        return []
+    n, d = cells.shape
+    edges = np.concatenate([part for first in firsts for part in (first, [n])]).astype(np.int64)
+    begins = np.cumsum([0] + [len(first) + 1 for first in firsts])
+    out = np.empty((int(begins[-1]), d), np.int8)
+    _mean_levels(np.asarray(cells), edges, begins, out)
+    return [out[begins[i] : begins[i] + len(first)] for i, first in enumerate(firsts)]
 
 
 def top_categories(
@@ -125,19 +141,57 @@ def _run_starts(codes: Any, shift: Any) -> Any:
 
 
 @numba.njit(cache=True, nogil=True)
-def _mean_runs(cells: Any, first: Any) -> Any:
-    n, d = cells.shape
-    out = np.empty((len(first), d), np.int8)
-    total = np.empty(d, np.int64)
-    for b in range(len(first)):
-        end = first[b + 1] if b + 1 < len(first) else n
-        total[:] = 0
-        for i in range(first[b], end):
-            for k in range(d):
-                total[k] += cells[i, k]
-        for k in range(d):
-            out[b, k] = np.rint(total[k] / (end - first[b]))
-    return out
+def _mean_levels(cells: Any, edges: Any, begins: Any, out: Any) -> None:
+    """Fill ``out``; the edges of level l are ``edges[begins[l] : begins[l + 1]]``."""
+    n_levels, d = len(begins) - 1, cells.shape[1]
+    finest = n_levels - 1
+    place = begins[:-1].copy()  # the bin of each level that is being summed
+    total = np.zeros((n_levels + 1, d), np.int64)  # the first row takes the sum of all
+    short = np.empty(d, np.int32)
+    for b in range(begins[finest], begins[finest + 1] - 1):
+        first, end = edges[b], edges[b + 1]
+        if end - first <= _EXACT:
+            _sum_rows(cells, first, end, short)
+            _mean_short(short, np.float32(end - first), out[b], total[finest])
+        else:
+            for start in range(first, end, _EXACT):
+                _sum_rows(cells, start, min(start + _EXACT, end), short)
+                for k in range(d):
+                    total[n_levels, k] += short[k]
+            _mean_long(total[n_levels], np.float64(end - first), out[b], total[finest])
+        for level in range(finest - 1, -1, -1):
+            at = place[level]
+            if edges[at + 1] != end:
+                break
+            count = np.float64(end - edges[at])
+            _mean_long(total[level + 1], count, out[at], total[level])
+            place[level] += 1
+
+
+@numba.njit(cache=True, nogil=True)
+def _sum_rows(cells: Any, first: int, end: int, total: Any) -> None:
+    for k in range(len(total)):
+        total[k] = cells[first, k]
+    for i in range(first + 1, end):
+        for k in range(len(total)):
+            total[k] += cells[i, k]
+
+
+@numba.njit(cache=True, nogil=True)
+def _mean_short(total: Any, count: Any, mean: Any, above: Any) -> None:
+    """Write the mean of a few rows, exact in 32 bits, and add their sum to the level above."""
+    for k in range(len(total)):
+        mean[k] = np.int32(np.rint(np.float32(total[k]) / count))
+        above[k] += total[k]
+
+
+@numba.njit(cache=True, nogil=True)
+def _mean_long(total: Any, count: float, mean: Any, above: Any) -> None:
+    """Write the mean of many rows, move their sum to the level above, and begin anew."""
+    for k in range(len(total)):
+        mean[k] = np.int32(np.rint(total[k] / count))
+        above[k] += total[k]
+        total[k] = 0
 
 
 @numba.njit(cache=True, nogil=True)

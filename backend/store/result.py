@@ -21,11 +21,13 @@ from numpy.typing import ArrayLike, NDArray
 from backend.core.data import Column, Provenance, TaskResult
 from backend.core.errors import BadRequest
 from backend.core.layers import MISSING, LayerKey
-from backend.store import flat, pyramid, schema
+from backend.store import flat, overview, room, schema
 from backend.store.atlas import Atlas
 from backend.store.finish import join_categories, recode, title_of
+from backend.store.genes import gene_tables
 from backend.store.measure import span_of
-from backend.store.morton import encode, quantise
+from backend.store.morton import sort_cells
+from backend.store.place import local
 from backend.store.section import categories_to_json, provenance_to_json
 
 #: Rows copied at a time.
@@ -65,14 +67,18 @@ def write_result(
     BadRequest
         If shapes do not fit the atlas, or the result holds new sections.
     BadStore
+    TooLarge
+        If there is not enough free space; nothing is written then.
     """
     if result.sections:
         raise BadRequest(
             "A result with new sections cannot be written into an atlas.",
             "Write the sections as an atlas of their own (backend.store.write.write_atlas).",
         )
-    with _locked(Path(path)):
-        update = _Update(Atlas.open(path), result.provenance)
+    folder = local(path, "Writing a result")
+    with _locked(folder):
+        update = _Update(folder, result.provenance)
+        room.check_disk(folder, _bytes_of(update.atlas, result, embeddings or {}, layouts or {}))
         sections = {info.id for info in update.atlas.sections()}
         have = sections if embedded is None else sections & set(embedded)
         try:
@@ -88,14 +94,28 @@ def write_result(
             update.discard()
             raise
         update.remove_retired()
-    return Atlas.open(path)
+    return Atlas.open(folder)
+
+
+def _bytes_of(
+    atlas: Atlas,
+    result: TaskResult,
+    embeddings: Mapping[str, tuple[Any, Any]],
+    layouts: Mapping[str, Any],
+) -> int:
+    """Return about how many bytes a result takes, overviews included."""
+    layers = {column.layer for column in result.columns}
+    width = sum(int(np.shape(values)[-1]) for values, _ in embeddings.values())
+    per_cell = 8 * len(layers) + 1.4 * width + 8 * len(layouts)
+    return int(atlas.n_cells * per_cell)
 
 
 class _Update:
     """New arrays of one write, invisible until published."""
 
-    def __init__(self, atlas: Atlas, provenance: Provenance | None) -> None:
-        self.atlas = atlas
+    def __init__(self, folder: Path, provenance: Provenance | None) -> None:
+        self.folder = folder
+        self.atlas = atlas = Atlas.open(folder)
         self.provenance = provenance_to_json(provenance)
         self.attributes = {
             **atlas.attrs,
@@ -156,11 +176,7 @@ class _Update:
             rows = atlas.section(part.section).rows
             codes[rows] = recode(np.asarray(part.values, np.int16), part.categories, categories)
         self.attributes["labels"][name] = self._in_order({*have, *replaced})
-        for level, first in self._levels():
-            top, count = pyramid.top_categories(codes, first, len(categories))
-            short = logical.removeprefix("cells/")
-            self._write(schema.pyramid_array(level, f"{short}/top"), top)
-            self._write(schema.pyramid_array(level, f"{short}/count"), count)
+        overview.write_tops(self._create, name, codes, len(categories), self._firsts())
 
     def _number(self, key: LayerKey, parts: list[Column]) -> None:
         atlas = self.atlas
@@ -208,24 +224,11 @@ class _Update:
             if info.id in sections:
                 _copy(values, rows, info.rows)
         if name == "cell":
-            for level, first in self._levels():
-                means = pyramid.mean_embedding(np.asarray(rows), first)
-                self._write(schema.pyramid_array(level, "embedding"), means)
+            overview.write_means(self._create, rows, self._firsts())
 
     def genes(self, embedding: ArrayLike, offset: ArrayLike, trust: ArrayLike) -> None:
         """Write what a checkpoint knows of the genes."""
-        n = len(self.atlas.genes)
-        tables = {
-            schema.GENE_EMBEDDING: np.asarray(embedding, np.float32),
-            schema.GENE_OFFSET: np.asarray(offset, np.float32),
-            schema.GENE_TRUST: np.asarray(trust, np.float32),
-        }
-        if any(len(table) != n for table in tables.values()):
-            raise BadRequest(
-                f"Gene tables have {[len(t) for t in tables.values()]} rows, the atlas {n} genes.",
-                "Give one row per gene of the atlas.",
-            )
-        for logical, table in tables.items():
+        for logical, table in gene_tables(len(self.atlas.genes), embedding, offset, trust).items():
             self._write(logical, table)
 
     def layout(self, name: str, places: NDArray[np.float32]) -> None:
@@ -238,20 +241,18 @@ class _Update:
         side = float((high - low).max()) * 1.04 or 1.0
         middle = (low + high) / 2
         corner = (float(middle[0]) - side / 2, float(middle[1]) - side / 2)
-        steps = quantise(places, corner, side)
-        codes = encode(steps[:, 0], steps[:, 1])
-        order = np.argsort(codes, kind="stable")
-        self._write(schema.layout_array(name, "order"), order.astype(np.uint32))
-        self._write(schema.layout_array(name, "morton"), codes[order])
+        codes, order = sort_cells(places, corner, side)
+        self._write(schema.layout_array(name, "order"), order)
+        self._write(schema.layout_array(name, "morton"), codes)
 
     def publish(self) -> None:
         """Make the new arrays visible, in one rename."""
         for folder in self.written:
-            for parent in folder.relative_to(self.atlas.path).parents:
-                group = self.atlas.path / parent
+            for parent in folder.relative_to(self.folder).parents:
+                group = self.folder / parent
                 if parent != Path() and not (group / "zarr.json").exists():
                     flat.write_group(group, {})
-        flat.write_group(self.atlas.path, self.attributes)
+        flat.write_group(self.folder, self.attributes)
         self.published = True
 
     def discard(self) -> None:
@@ -263,13 +264,15 @@ class _Update:
     def remove_retired(self) -> None:
         """Remove the folders that the version before had already replaced."""
         for place in self.atlas.attrs.get("retired", []):
-            shutil.rmtree(self.atlas.path / place, ignore_errors=True)
+            shutil.rmtree(self.folder / place, ignore_errors=True)
 
-    def _levels(self) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    def _firsts(self) -> overview.Firsts:
+        firsts = {}
         for level in self.atlas.pyramid_levels():
             bins = self.atlas.pyramid(level)
             assert bins is not None
-            yield level, np.asarray(bins.first[:])
+            firsts[level] = np.asarray(bins.first[:])
+        return firsts
 
     def _in_order(self, sections: set[str]) -> list[str]:
         return [info.id for info in self.atlas.sections() if info.id in sections]
@@ -278,13 +281,13 @@ class _Update:
         self,
         logical: str,
         shape: tuple[int, ...],
-        dtype: type,
+        dtype: Any,
         attributes: dict[str, Any] | None = None,
         fill: float = 0,
     ) -> NDArray[Any]:
         """Create an array in a folder of its own and note it in the new attributes."""
         place = f"{logical}@{self.attributes['version']}"
-        folder = self.atlas.path / place
+        folder = self.folder / place
         shutil.rmtree(folder, ignore_errors=True)  # left by a write that was killed
         self.written.append(folder)
         old = self.attributes["arrays"].get(logical)
@@ -294,7 +297,7 @@ class _Update:
         return flat.create(folder, shape, dtype, attributes, fill)
 
     def _write(self, logical: str, values: NDArray[Any]) -> None:
-        self._create(logical, values.shape, values.dtype.type)[...] = values
+        self._create(logical, values.shape, values.dtype)[...] = values
 
 
 def _copy(source: Any, target: NDArray[Any], rows: slice) -> None:

@@ -29,6 +29,7 @@ GENES = "genes"
 GENE_EMBEDDING = "genes/embedding"
 GENE_OFFSET = "genes/offset"
 GENE_TRUST = "genes/trust"
+GENE_TABLES = (GENE_EMBEDDING, GENE_OFFSET, GENE_TRUST)
 
 #: Kinds of layers stored as numbers per cell.
 NUMBER_KINDS = ("confidence", "weight", "factor", "score")

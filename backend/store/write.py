@@ -7,36 +7,39 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from backend.core.data import Label, Provenance, SectionData, SectionInfo
 from backend.core.errors import BadRequest, StoreExists
-from backend.core.geometry import Bounds
 from backend.core.layers import MISSING, LayerKey
-from backend.store import flat, schema
+from backend.store import flat, room, schema
 from backend.store.expression import write_expression
-from backend.store.finish import finish_atlas
+from backend.store.finish import EMBEDDED, finish_atlas
+from backend.store.genes import gene_tables
 from backend.store.measure import cell_radius, span_of
-from backend.store.morton import encode, quantise
+from backend.store.morton import sort_cells, take_rows
+from backend.store.place import local
+from backend.store.plan import one_species, plan_of, records_of
 from backend.store.result import write_result
-from backend.store.section import categories_to_json, section_to_json
-from backend.store.slots import PlannedSection, SlotPlan, plan_slots, storage_order
+from backend.store.root import PARTIAL, WORK, half_built, remove_work
+from backend.store.section import categories_to_json, provenance_to_json, section_to_json
+from backend.store.slots import PlannedSection, plan_slots
 
-__all__ = ["AtlasWriter", "PlannedSection", "write_atlas", "write_result"]
+__all__ = ["AtlasWriter", "PlannedSection", "plan_of", "write_atlas", "write_result"]
 
 
 class AtlasWriter:
     """Writes sections in any order, also from several processes that share the folder.
 
     A section is recorded as done after all of it is written; a writer made again with the same
-    arguments goes on where the last one stopped.
+    arguments goes on where the last one stopped, at whatever moment that was killed. One section
+    lies in memory at a time, and nothing of it is made dense.
 
     Parameters
     ----------
@@ -49,6 +52,28 @@ class AtlasWriter:
     plan : sequence of PlannedSection
     provenance : mapping, optional
         What the atlas was made from, kept in its attributes.
+    scale : mapping of "cell" and "niche" to (d,) float32, optional
+        Of the embeddings that are given with the sections.
+    gene_embedding : ((G, d) embedding, (G,) offset, (G, 3) trust), optional
+    checkpoint : str
+        Name of the checkpoint that made the embeddings.
+    embedded_by : Provenance, optional
+        Where the embeddings come from.
+    expression_bytes : int
+        Estimate for all sections, about 1.5 per value above zero, to refuse what will not fit.
+    at_once : int
+        Sections that will be written side by side.
+    anew : bool
+        Replace a half-built atlas of another plan, rather than refuse.
+
+    Raises
+    ------
+    StoreExists
+        If there is an atlas at ``path``, or half of one of another plan.
+    BadRequest
+        If sections are of several species, ids are not unique, or tables do not fit.
+    TooLarge
+        If there is not enough disk or memory.
     """
 
     def __init__(
@@ -59,13 +84,22 @@ class AtlasWriter:
         genes: tuple[Sequence[str], Sequence[str]],
         plan: Sequence[PlannedSection],
         provenance: dict[str, Any] | None = None,
+        *,
+        scale: Mapping[str, ArrayLike] | None = None,
+        gene_embedding: tuple[ArrayLike, ArrayLike, ArrayLike] | None = None,
+        checkpoint: str = "",
+        embedded_by: Provenance | None = None,
+        expression_bytes: int = 0,
+        at_once: int = 1,
+        anew: bool = False,
     ) -> None:
-        self.path = Path(path)
+        self.path = local(path, "Writing an atlas")
         if self.path.exists():
             raise StoreExists(f"{self.path} exists.", "Choose another name, or remove it first.")
+        one_species(plan)
         slots = plan_slots(plan)
-        self.infos = _records(plan, slots)
-        self.attributes = {
+        self.infos = records_of(plan, slots)
+        self.attributes: dict[str, Any] = {
             "format": schema.FORMAT,
             "format_version": schema.FORMAT_VERSION,
             "name": name,
@@ -75,29 +109,51 @@ class AtlasWriter:
             "grid_level": slots.grid_level,
             "provenance": provenance or {},
         }
+        self.scale = {k: np.asarray(v, np.float32) for k, v in (scale or {}).items()}
+        if self.scale:
+            self.attributes[EMBEDDED] = {
+                "scale": {k: [float(x) for x in v] for k, v in self.scale.items()},
+                "checkpoint": checkpoint,
+                "provenance": provenance_to_json(embedded_by),
+            }
         self._genes = {symbol.casefold(): i for i, symbol in enumerate(genes[0])}
-        self.staging = self.path.with_name(self.path.name + ".partial")
-        self._prepare(genes)
+        tables = gene_tables(len(genes[0]), *gene_embedding) if gene_embedding else {}
+        self.staging = self.path.with_name(self.path.name + PARTIAL)
+        width = sum(len(v) for v in self.scale.values())
+        self._need = room.estimate(plan, width, expression_bytes, at_once)
+        self._prepare(genes, tables, anew)
 
     @property
     def pending(self) -> tuple[str, ...]:
         """Ids of the sections that are not yet written, in storage order."""
         return tuple(i.id for i in self.infos.values() if not self._done(i.id).exists())
 
-    def add(self, data: SectionData) -> None:
+    def add(
+        self,
+        data: SectionData,
+        embedding: tuple[NDArray[np.int8], NDArray[np.int8] | None] | None = None,
+    ) -> None:
         """Write one section.
+
+        Parameters
+        ----------
+        data : SectionData
+        embedding : ((n, d) int8 cell, (n, d) int8 niche or None), optional
+            Rows as in ``data``; scaled as told to the writer.
 
         Raises
         ------
         BadRequest
-            If it was not planned, or differs from its plan.
+            If it was not planned, or differs from its plan, or its embedding is of another
+            dimension than the others.
         """
         info = self._planned(data)
-        steps = quantise(data.xy, info.origin, info.side)
-        codes = encode(steps[:, 0], steps[:, 1])
-        order = np.argsort(codes, kind="stable")
-        self._fill(schema.MORTON, info, codes[order])
-        self._fill(schema.XY, info, data.xy[order])
+        given = self._embeddings(data, embedding)
+        codes, order = sort_cells(data.xy, info.origin, info.side)
+        self._fill(schema.MORTON, info, codes)
+        self._fill(schema.XY, info, take_rows(data.xy, order))
+        for name, values in given.items():
+            self._fill(schema.embedding_array(name), info, take_rows(values, order))
         labels = {n: self._add_label(n, label, info, order) for n, label in data.labels.items()}
         spans = {str(k): self._add_number(k, v, info, order) for k, v in data.numbers.items()}
         self._add_names(info, [str(name) for name in data.names[order]])
@@ -109,6 +165,7 @@ class AtlasWriter:
             "n_genes": len(data.genes),
             "unit": data.unit if len(data.genes) else "none",
             "radius": cell_radius(data.xy),
+            "embedded": list(given),
         }
         flat.write_json(self._done(info.id), record)
 
@@ -127,26 +184,65 @@ class AtlasWriter:
             )
         finish_atlas(self.staging, self.attributes, tuple(self.infos.values()))
         os.replace(self.staging, self.path)
-        shutil.rmtree(self.path / ".build")
+        remove_work(self.path)
         return self.path
 
-    def _prepare(self, genes: tuple[Sequence[str], Sequence[str]]) -> None:
+    def _prepare(
+        self,
+        genes: tuple[Sequence[str], Sequence[str]],
+        tables: Mapping[str, NDArray[np.float32]],
+        anew: bool,
+    ) -> None:
         """Make the staging folder, or keep the one that a writer of the same plan left."""
         sections = [section_to_json(info) for info in self.infos.values()]
         plan = {"attributes": self.attributes, "sections": sections}
         text = json.dumps([plan, list(genes[0]), list(genes[1])], sort_keys=True)
-        mark = self.staging / ".build" / hashlib.sha256(text.encode()).hexdigest()
+        digest = hashlib.sha256(text.encode())
+        for table in tables.values():
+            digest.update(np.ascontiguousarray(table).tobytes())
+        mark = self.staging / WORK / digest.hexdigest()
         if mark.exists():
             return
+        begun = half_built(self.path)
+        if begun is not None and begun[0] and not anew:
+            raise StoreExists(
+                f"{self.staging} holds a half-built atlas of another plan "
+                f"({begun[0]} of {begun[1]} sections).",
+                "Repeat the command that began it to go on, or delete that folder.",
+            )
+        room.check(self.staging, self._need)
         shutil.rmtree(self.staging, ignore_errors=True)
         n = sum(info.n_cells for info in self.infos.values())
         flat.create(self.staging / schema.MORTON, (n,), np.uint32)
         flat.create(self.staging / schema.XY, (n, 2), np.float32)
+        for name, scale in self.scale.items():
+            flat.create(self.staging / schema.embedding_array(name), (n, len(scale)), np.int8)
         attributes = {"symbol": list(genes[0]), "ensembl": list(genes[1])}
         flat.write_group(self.staging / schema.GENES, attributes)
+        for logical, table in tables.items():
+            flat.write(self.staging / logical, table)
         for folder in ("done", "names"):
-            (self.staging / ".build" / folder).mkdir(parents=True, exist_ok=True)
+            (self.staging / WORK / folder).mkdir(parents=True, exist_ok=True)
+        flat.write_json(self.staging / WORK / "plan.json", {"sections": len(sections)})
         mark.touch()
+
+    def _embeddings(
+        self,
+        data: SectionData,
+        embedding: tuple[NDArray[np.int8], NDArray[np.int8] | None] | None,
+    ) -> dict[str, NDArray[np.int8]]:
+        """Return the embeddings of a section by name, checked."""
+        cell, niche = embedding or (None, None)
+        given = {k: v for k, v in (("cell", cell), ("niche", niche)) if v is not None}
+        for name, values in given.items():
+            expected = (data.n_cells, len(self.scale.get(name, ())))
+            if values.shape != expected or values.dtype != np.int8:
+                raise BadRequest(
+                    f"The {name} embedding of section '{data.id}' is {values.dtype} "
+                    f"{values.shape}; this atlas has int8 {expected}.",
+                    "Embed all sections by one checkpoint, and tell the writer its scale.",
+                )
+        return given
 
     def _planned(self, data: SectionData) -> SectionInfo:
         info = self.infos.get(data.id)
@@ -167,7 +263,7 @@ class AtlasWriter:
         folder = self.staging / logical
         if folder.exists():
             return
-        draft = self.staging / ".build" / uuid.uuid4().hex
+        draft = self.staging / WORK / uuid.uuid4().hex
         flat.create(draft, (sum(i.n_cells for i in self.infos.values()),), dtype, fill=fill)
         folder.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -178,7 +274,7 @@ class AtlasWriter:
                 raise
 
     def _add_label(
-        self, name: str, label: Label, info: SectionInfo, order: NDArray[np.int64]
+        self, name: str, label: Label, info: SectionInfo, order: NDArray[np.uint32]
     ) -> list[dict[str, str | None]]:
         """Write codes as they are in the section; they are joined when the atlas is finished."""
         logical = schema.label_array(name)
@@ -191,7 +287,7 @@ class AtlasWriter:
         key: LayerKey,
         values: NDArray[np.float32],
         info: SectionInfo,
-        order: NDArray[np.int64],
+        order: NDArray[np.uint32],
     ) -> list[float]:
         logical = schema.number_array(key)
         self._ensure(logical, np.float16, np.nan)
@@ -200,12 +296,12 @@ class AtlasWriter:
 
     def _add_names(self, info: SectionInfo, names: list[str]) -> None:
         encoded = [name.encode() for name in names]
-        folder = self.staging / ".build" / "names"
+        folder = self.staging / WORK / "names"
         (folder / f"{info.id}.bin").write_bytes(b"".join(encoded))
         np.save(folder / f"{info.id}.npy", np.array([len(e) for e in encoded], np.int64))
 
     def _add_expression(
-        self, data: SectionData, info: SectionInfo, order: NDArray[np.int64]
+        self, data: SectionData, info: SectionInfo, order: NDArray[np.uint32]
     ) -> None:
         unknown = [gene for gene in data.genes if gene.casefold() not in self._genes]
         if unknown:
@@ -215,13 +311,12 @@ class AtlasWriter:
                 "Plan the genes of all sections together.",
             )
         places = np.array([self._genes[gene.casefold()] for gene in data.genes], np.int32)
-        columns = np.argsort(places)
         folder = self.staging / schema.expression_group(info.id)
         shutil.rmtree(folder, ignore_errors=True)
-        write_expression(folder, data.counts[order][:, columns], places[columns], data.unit)
+        write_expression(folder, data.counts.tocsr(), places, data.unit, order)
 
     def _done(self, section: str) -> Path:
-        return self.staging / ".build" / "done" / f"{section}.json"
+        return self.staging / WORK / "done" / f"{section}.json"
 
 
 def write_atlas(
@@ -246,42 +341,17 @@ def write_atlas(
     ids = [(ensembl or {}).get(symbol, "") for symbol in symbols]
     made_from = asdict(provenance) if provenance else {}
     planned = plan or [plan_of(data, simulated) for data in sections]
-    writer = AtlasWriter(path, name, simulated, (symbols, ids), planned, made_from)
+    stored = sum(int(data.counts.nnz) for data in sections)
+    writer = AtlasWriter(
+        path,
+        name,
+        simulated,
+        (symbols, ids),
+        planned,
+        made_from,
+        expression_bytes=stored * 3 // 2,
+        anew=True,  # the sections are at hand: beginning anew costs nothing
+    )
     for data in sections:
         writer.add(data)
     return writer.finish()
-
-
-def plan_of(data: SectionData, simulated: bool = False, **more: Any) -> PlannedSection:
-    """Return the plan of a section in memory; ``more`` are further fields of the plan."""
-    left, top = (float(v) for v in data.xy.min(axis=0))
-    right, bottom = (float(v) for v in data.xy.max(axis=0))
-    fields = {
-        "title": data.title,
-        "dataset": data.dataset,
-        "technology": data.technology,
-        "species": data.species,
-        "xy_unit": data.xy_unit,
-        "simulated": simulated,
-    }
-    extent = Bounds(left, top, right, bottom)
-    return PlannedSection(id=data.id, n_cells=data.n_cells, extent=extent, **{**fields, **more})
-
-
-def _records(plan: Sequence[PlannedSection], slots: SlotPlan) -> dict[str, SectionInfo]:
-    """Return the sections in storage order with their slots and first rows."""
-    order = storage_order(slots.slots)
-    firsts = [0, *accumulate(plan[i].n_cells for i in order)]
-    infos = {}
-    for first, i in zip(firsts, order, strict=False):
-        fields = {name: getattr(plan[i], name) for name in PlannedSection.__dataclass_fields__}
-        infos[plan[i].id] = SectionInfo(
-            **fields,
-            first=first,
-            slot=slots.slots[i],
-            origin=slots.origin(i, plan[i].extent),
-            side=slots.side(i),
-            radius=0.0,
-            n_genes=0,
-        )
-    return infos

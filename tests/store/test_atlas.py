@@ -175,8 +175,12 @@ def test_an_embedding_says_whom_it_speaks_of(atlas: Atlas) -> None:
 
 @pytest.mark.parametrize(
     ("change", "words"),
-    [({"format": "other"}, "not an atlas"), ({"format_version": 99}, "version 99")],
-    ids=["format", "version"],
+    [
+        ({"format": "other"}, "not an atlas"),
+        ({"format_version": 99}, "newer program: format version 99.*Update"),
+        ({"format_version": 0}, "format version 0.*Build the atlas again"),
+    ],
+    ids=["format", "newer", "older"],
 )
 def test_other_formats_are_refused(
     tiny_path: Path, tmp_path: Path, change: dict[str, object], words: str

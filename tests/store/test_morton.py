@@ -60,3 +60,23 @@ def test_cells_outside_a_slot_are_moved_to_its_edge() -> None:
 @pytest.mark.parametrize("value", [0, 1, 0xFFFF, 0xFFFFFFFF])
 def test_gathering_undoes_spreading(value: int) -> None:
     assert int(morton.gather(morton.spread(value))) == value
+
+
+@pytest.mark.parametrize("n", [1, 300, 70_000])
+def test_sorting_cells_is_a_stable_sort_of_their_codes(n: int) -> None:
+    rng = np.random.default_rng(n)
+    # A few outside the slot, and many at one place.
+    xy = rng.normal(50, 30, (n, 2)).round(0 if n < 1000 else 2).astype(np.float32)
+    steps = morton.quantise(xy, (-3.0, 2.5), 101.0)
+    expected = morton.encode(steps[:, 0], steps[:, 1])
+    codes, order = morton.sort_cells(xy, (-3.0, 2.5), 101.0)
+    np.testing.assert_array_equal(order, np.argsort(expected, kind="stable"))
+    np.testing.assert_array_equal(codes, expected[order])
+
+
+@pytest.mark.parametrize(("shape", "dtype"), [((9, 2), "f4"), ((9,), "i2"), ((9, 5), "i1")])
+def test_rows_are_taken_whole(shape: tuple[int, ...], dtype: str) -> None:
+    values = np.arange(int(np.prod(shape))).reshape(shape).astype(dtype)
+    order = np.array([8, 0, 3, 3], np.uint32)
+    for rows in (values, values[::-1]):
+        np.testing.assert_array_equal(morton.take_rows(rows, order), rows[order])

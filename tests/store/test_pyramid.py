@@ -29,7 +29,7 @@ def test_bins_means_and_tops_equal_brute_force(
     codes, embedding, labels = drawn
     node = codes >> np.uint64(2 * (LEVELS - level)) if level else np.zeros_like(codes)
     code, first, count = pyramid.bins(codes, level)
-    means = pyramid.mean_embedding(embedding, first)
+    (means,) = pyramid.mean_embedding(embedding, [first])
     top, tally = pyramid.top_categories(labels, first, 6)
     assert count.sum() == len(codes)
     for i, start in enumerate(first):
@@ -42,6 +42,28 @@ def test_bins_means_and_tops_equal_brute_force(
         assert top[i].tolist() == [*names[order], *[-1] * (3 - n)]
         assert tally[i].tolist() == [*sizes[order], *[0] * (3 - n)]
     assert (np.diff(code.astype(object)) > 0).all()
+
+
+@pytest.mark.parametrize("exact", [1 << 15, 3], ids=["short", "long"])
+def test_means_of_all_levels_come_from_one_pass(
+    exact: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pyramid, "_EXACT", exact)
+    monkeypatch.setattr(pyramid, "_mean_levels", pyramid._mean_levels.py_func)
+    rng = np.random.default_rng(1)
+    codes = np.sort(rng.integers(0, 64, 150).astype(np.uint64)) << np.uint64(2 * (LEVELS - 3))
+    cells = rng.integers(-128, 128, (150, 3)).astype(np.int8)
+    firsts = [pyramid.bins(codes, level)[1] for level in (1, 2, 3)]
+    for first, means in zip(firsts, pyramid.mean_embedding(cells, firsts), strict=True):
+        edges = [*first.tolist(), 150]
+        expected = [np.rint(cells[a:b].mean(0)) for a, b in zip(edges, edges[1:], strict=False)]
+        np.testing.assert_array_equal(means, expected)
+
+
+def test_means_are_rounded_half_to_even() -> None:
+    cells = np.array([[0, 1], [1, 2], [-3, 127], [-2, 126]], np.int8)
+    (means,) = pyramid.mean_embedding(cells, [np.array([0, 2])])
+    assert means.tolist() == [[0, 2], [-2, 126]]
 
 
 def test_small_atlases_keep_no_level() -> None:

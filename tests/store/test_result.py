@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from backend.core.data import Column, Provenance, TaskResult
-from backend.core.errors import BadRequest
+from backend.core.errors import BadRequest, TooLarge
 from backend.core.layers import Category, LayerKey
-from backend.store import pyramid, result
+from backend.store import pyramid, result, room
 from backend.store.atlas import Atlas
 from backend.store.result import write_result
 from backend.store.write import write_atlas
@@ -168,6 +168,16 @@ def test_a_layout_orders_all_cells_along_its_own_curve(path: Path) -> None:
     assert sorted(order.tolist()) == list(range(len(places)))
     assert (np.diff(codes.astype(np.int64)) >= 0).all()
     assert Atlas.open(path).layout("tsne") is None
+
+
+def test_a_result_that_will_not_fit_on_disk_changes_nothing(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = state_of(path)
+    monkeypatch.setattr(room, "free_disk", lambda _: 10)
+    with pytest.raises(TooLarge, match="of disk"):
+        write_result(path, a_result())
+    assert state_of(path) == before
 
 
 def test_results_of_the_wrong_shape_are_refused(path: Path) -> None:

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
-from backend.core.data import Label, SectionData
-from backend.core.errors import BadRequest, BadStore, StoreExists
+from backend.core.data import Label, SectionData, TaskResult
+from backend.core.errors import BadRequest, BadStore, StoreExists, TooLarge
 from backend.core.layers import Category
-from backend.store import finish, pyramid
+from backend.store import finish, pyramid, room
 from backend.store.atlas import Atlas
-from backend.store.write import AtlasWriter, plan_of, write_atlas
+from backend.store.write import AtlasWriter, plan_of, write_atlas, write_result
 from tests.tiny import GENES, SIZES, tiny_section
 
 
@@ -82,9 +82,114 @@ def test_an_interrupted_finish_can_be_repeated(
     assert files_of(tmp_path / "a") == files_of(tmp_path / "b")
 
 
-def test_another_plan_starts_anew(tmp_path: Path, sections: list[SectionData]) -> None:
-    writer_of(tmp_path / "a", sections).add(sections[0])
-    assert len(writer_of(tmp_path / "a", sections[:2]).pending) == 2
+def test_half_an_atlas_of_another_plan_is_not_thrown_away(
+    tmp_path: Path, sections: list[SectionData]
+) -> None:
+    path = tmp_path / "a.zarr"
+    writer_of(path, sections)
+    writer_of(path, sections[:1]).add(sections[0])  # nothing was written by the one before
+    with pytest.raises(StoreExists, match=r"1 of 1 sections.*Repeat the command"):
+        writer_of(path, sections)
+    plan = [plan_of(s) for s in sections]
+    again = AtlasWriter(path, "t", True, (sorted(GENES), [""] * 12), plan, anew=True)
+    assert len(again.pending) == 3
+
+
+def test_half_an_atlas_says_how_to_go_on(tmp_path: Path, sections: list[SectionData]) -> None:
+    writer_of(tmp_path / "a.zarr", sections).add(sections[0])
+    for name in ("a.zarr", "a.zarr.partial"):
+        with pytest.raises(BadStore, match=r"half built: 1 of 3 .*Repeat the command"):
+            Atlas.open(tmp_path / name)
+
+
+def test_sections_of_several_species_are_refused(
+    tmp_path: Path, sections: list[SectionData]
+) -> None:
+    human = replace(sections[1], species="human")
+    with pytest.raises(BadRequest, match="several species: human, mouse"):
+        writer_of(tmp_path / "a", [sections[0], human])
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("short", ["disk", "memory"])
+def test_what_will_not_fit_is_refused_before_anything_is_written(
+    tmp_path: Path, sections: list[SectionData], short: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, f"free_{short}", lambda *_: 1000)
+    with pytest.raises(TooLarge, match=rf"takes about .*MB|GB of {short}.*0.0 MB are free"):
+        writer_of(tmp_path / "a", sections)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_atlas_behind_a_url_cannot_be_written(sections: list[SectionData]) -> None:
+    with pytest.raises(BadRequest, match="memory://a/b is not possible"):
+        write_atlas("memory://a/b", "t", sections)
+
+
+@pytest.mark.parametrize("dense", [100, 250_000], ids=["with overview", "without"])
+def test_embeddings_given_with_sections_are_those_written_afterwards(
+    tmp_path: Path, sections: list[SectionData], dense: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pyramid, "DENSE_TILE", dense)
+    rng = np.random.default_rng(3)
+    given = {s.id: rng.integers(-127, 128, (s.n_cells, 5)).astype(np.int8) for s in sections[:2]}
+    scale = np.linspace(0.1, 0.2, 5, dtype=np.float32)
+    tables = (rng.normal(size=(12, 5)), rng.normal(size=12), np.full((12, 3), np.nan))
+    genes, plan = (sorted(GENES), [""] * 12), [plan_of(s) for s in sections]
+    writer = AtlasWriter(
+        tmp_path / "a", "t", True, genes, plan, scale={"cell": scale, "niche": scale},
+        gene_embedding=tables, checkpoint="c",
+    )  # fmt: skip
+    for data in sections:
+        cell = given.get(data.id)
+        writer.add(data, None if cell is None else (cell, -cell))
+    one = Atlas.open(writer.finish())
+
+    two = Atlas.open(write_atlas(tmp_path / "b", "t", sections, simulated=True, plan=plan))
+    cells = np.zeros((two.n_cells, 5), np.int8)
+    for data in sections[:2]:
+        place = {str(name): i for i, name in enumerate(data.names)}
+        rows = two.section(data.id).rows
+        cells[rows] = given[data.id][[place[name] for name in two.names(rows)]]
+    two = write_result(
+        two.path, TaskResult(), embeddings={"cell": (cells, scale), "niche": (-cells, scale)},
+        genes=tables, checkpoint="c", embedded=list(given),
+    )  # fmt: skip
+    assert one.version == 1
+    for name in ("cell", "niche"):
+        a, b = one.embedding(name), two.embedding(name)
+        assert a is not None
+        assert b is not None
+        np.testing.assert_array_equal(a.values[:], b.values[:])
+        np.testing.assert_array_equal(a.scale, b.scale)
+        assert (a.sections, a.checkpoint) == (b.sections, b.checkpoint) == (set(given), "c")
+    np.testing.assert_array_equal(one.genes.embedding, two.genes.embedding)
+    np.testing.assert_array_equal(one.genes.trust, two.genes.trust)
+    assert one.genes.symbol == two.genes.symbol
+    assert one.pyramid_levels() == two.pyramid_levels()
+    for level in one.pyramid_levels():
+        np.testing.assert_array_equal(
+            one.pyramid(level).embedding[:], two.pyramid(level).embedding[:]
+        )
+
+
+def test_an_embedding_of_another_dimension_is_refused(
+    tmp_path: Path, sections: list[SectionData]
+) -> None:
+    plan = [plan_of(s) for s in sections]
+    genes = (sorted(GENES), [""] * 12)
+    writer = AtlasWriter(tmp_path / "a", "t", True, genes, plan, scale={"cell": np.ones(5)})
+    for cell in (np.zeros((240, 4), np.int8), np.zeros((240, 5), np.float32)):
+        with pytest.raises(BadRequest, match=r"'alpha' is .*this atlas has int8 \(240, 5\)"):
+            writer.add(sections[0], (cell, None))
+    with pytest.raises(BadRequest, match="niche embedding"):
+        writer.add(sections[0], (np.zeros((240, 5), np.int8), np.zeros((240, 5), np.int8)))
+    assert len(writer.pending) == 3
+
+
+def test_no_trace_of_the_work_stays(tmp_path: Path, sections: list[SectionData]) -> None:
+    path = write_atlas(tmp_path / "a", "t", sections)
+    assert sorted(p.name for p in path.iterdir()) == ["cells", "expression", "genes", "zarr.json"]
 
 
 def test_an_existing_folder_is_not_overwritten(tmp_path: Path, sections: list[SectionData]) -> None:
