@@ -135,7 +135,7 @@ def _demo_atlas(settings: Settings) -> Path:
     if not atlas.exists():
         _backend("demo", atlas, "--query", folder / "demo_query.h5ad")
     if not (checkpoint / "card.json").exists():
-        _backend("train", "fusemap", atlas, "-o", checkpoint)
+        _backend("train", "fusemap", atlas, "-o", checkpoint, "--quick")
     _backend("embed", atlas, "--checkpoint", checkpoint)
     done.touch()
     return atlas

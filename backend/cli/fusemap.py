@@ -35,6 +35,7 @@ def _add_train(commands: Any) -> None:
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--epochs", type=int, default=100, help="iterations of EM")
     parser.add_argument("--factors", type=int, help="number of factors; chosen on hidden genes")
+    parser.add_argument("--quick", action="store_true", help="less of everything, for a demo")
     parser.add_argument("--leave-out", default="", help="section ids that training must not see")
     parser.add_argument("--replace", action="store_true", help="replace an existing checkpoint")
     parser.add_argument("--seed", type=int, default=0)
@@ -48,10 +49,11 @@ def run_train(args: argparse.Namespace) -> None:
 
     if args.epochs < 1:
         raise BadRequest(f"--epochs is {args.epochs}.", "Give a number above zero.")
+    full = TrainParams(k=args.factors, iterations=args.epochs)
     checkpoint = train_fusemap(
         args.atlas,
         args.out,
-        TrainParams(k=args.factors, iterations=args.epochs),
+        TrainParams.quick() if args.quick else full,
         context(args.seed, args.device),
         leave_out=tuple(filter(None, args.leave_out.split(","))),
         replace=args.replace,

@@ -60,7 +60,7 @@ def demo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     atlas, checkpoint = folder / "demo.zarr", folder / "demo.ckpt"
     size = ("--sections", 6, "--cells", 24_000, "--genes", 600, "--seed", 1)
     run_backend("demo", atlas, *size, "--query", folder / "demo_query.h5ad")
-    run_backend("train", "fusemap", atlas, "-o", checkpoint)
+    run_backend("train", "fusemap", atlas, "-o", checkpoint, "--quick")
     run_backend("embed", atlas, "--checkpoint", checkpoint)
     return folder
 
