@@ -18,19 +18,11 @@ Firsts = Mapping[int, NDArray[np.int64]]
 
 def write_bins(create: Create, codes: NDArray[np.uint64], levels: Sequence[int]) -> Firsts:
     """Write code, first row and count of the bins of each level; return the first rows."""
-    n = len(codes)
-    firsts: dict[int, NDArray[np.int64]] = {}
-    rows: NDArray[np.int64] | None = None
-    for level in sorted(levels, reverse=True):  # a level's bins are whole bins of the finer one
-        code, first, count = pyramid.bins(codes, level)
-        if rows is not None:
-            first = rows[first]
-            count = np.diff(first, append=n).astype(np.uint32)
-        for name, values in (("code", code), ("first", first), ("count", count)):
+    found = pyramid.levels_of(codes, levels)
+    for level, arrays in found.items():
+        for name, values in zip(("code", "first", "count"), arrays, strict=True):
             write(create, schema.pyramid_array(level, name), values)
-        firsts[level] = first
-        codes, rows = code, first
-    return dict(sorted(firsts.items()))
+    return {level: first for level, (_, first, _) in found.items()}
 
 
 def write_tops(

@@ -17,6 +17,8 @@ from backend.store.flat import Rows
 from backend.store.morton import LEVELS
 from backend.store.schema import ALWAYS_LEVELS, DENSE_TILE, TILE_BITS, TOP
 
+#: Code, first row and count of the bins of a level.
+Bins = tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.uint32]]
 #: Rows whose mean is exact in 32 bits: sums stay below 2**24, and no quotient that is not half a
 #: step comes within a rounding error of one.
 _EXACT = 1 << 15
@@ -48,7 +50,7 @@ class PyramidLevel:
     top: Mapping[str, tuple[Rows, Rows]]
 
 
-def bins(codes: NDArray[np.uint64], level: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+def bins(codes: NDArray[np.uint64], level: int) -> Bins:
     """Return the code, first row and count of the occupied bins of a level.
 
     Parameters
@@ -67,6 +69,27 @@ def bins(codes: NDArray[np.uint64], level: int) -> tuple[NDArray[Any], NDArray[A
     first = _run_starts(codes, shift)
     count = np.diff(first, append=len(codes)).astype(np.uint32)
     return (codes[first] >> shift) << shift, first, count
+
+
+def levels_of(codes: NDArray[np.uint64], levels: Sequence[int]) -> dict[int, Bins]:
+    """Return the bins of several levels, from coarse to fine; all cells are looked at once.
+
+    Parameters
+    ----------
+    codes : (n,) uint64
+        Global codes, ascending, at least one.
+    levels : sequence of int
+    """
+    found: dict[int, Bins] = {}
+    n, rows = len(codes), None
+    for level in sorted(levels, reverse=True):  # a bin is whole bins of the finer level
+        code, first, count = bins(codes, level)
+        if rows is not None:
+            first = rows[first]
+            count = np.diff(first, append=n).astype(np.uint32)
+        found[level] = (code, first, count)
+        codes, rows = code, first
+    return dict(sorted(found.items()))
 
 
 def levels_to_keep(codes: NDArray[np.uint64]) -> list[int]:

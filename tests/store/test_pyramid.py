@@ -53,7 +53,11 @@ def test_means_of_all_levels_come_from_one_pass(
     rng = np.random.default_rng(1)
     codes = np.sort(rng.integers(0, 64, 150).astype(np.uint64)) << np.uint64(2 * (LEVELS - 3))
     cells = rng.integers(-128, 128, (150, 3)).astype(np.int8)
-    firsts = [pyramid.bins(codes, level)[1] for level in (1, 2, 3)]
+    levels = pyramid.levels_of(codes, (3, 1, 2))
+    for level, found in levels.items():
+        for a, b in zip(found, pyramid.bins(codes, level), strict=True):
+            np.testing.assert_array_equal(a, b)
+    firsts = [first for _, first, _ in levels.values()]
     for first, means in zip(firsts, pyramid.mean_embedding(cells, firsts), strict=True):
         edges = [*first.tolist(), 150]
         expected = [np.rint(cells[a:b].mean(0)) for a, b in zip(edges, edges[1:], strict=False)]
