@@ -147,10 +147,15 @@ class TileCache:
 
     def put(self, key: str, tile: Drawn) -> Picture:
         """Keep a tile and return it; one without cells is cheaper to draw again than to keep."""
-        picture = Picture(tile.png, _short(tile.etag))
+        picture = picture_of(tile)
         if not tile.empty:
             self._cache.set(key, picture.etag.encode().ljust(_ETAG_BYTES) + picture.png)
         return picture
+
+
+def picture_of(tile: Drawn) -> Picture:
+    """Return what is sent of a tile."""
+    return Picture(tile.png, _short(tile.etag))
 
 
 def _short(etag: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response, request
@@ -10,12 +11,14 @@ from flask import Blueprint, Response, request
 from backend.core.geometry import TileAddress
 from backend.core.layers import LayerKey, Style, TileKey
 from backend.http import queries
-from backend.http.cache import Picture, TileCache
+from backend.http.cache import Picture, TileCache, picture_of
 from backend.tiles.raster import KERNEL_VERSION
 
 if TYPE_CHECKING:
     from backend.service.backend import Backend
 
+#: Seconds of work above which a tile is kept in the cache. Browsers keep all tiles anyway.
+DEAR = 0.004
 IMMUTABLE = "public, max-age=31536000, immutable"
 
 
@@ -34,10 +37,18 @@ def add_tiles(routes: Blueprint, backend: Backend, cache: TileCache) -> None:
 
 
 def _cached(backend: Backend, cache: TileCache, key: TileKey, edition: str) -> Picture:
-    """Return a tile, from the cache if it was drawn from this edition of the store."""
+    """Return a tile, from the cache if it was drawn from this edition of the store.
+
+    Tiles that are drawn in less time than a file is written are not kept: most of them.
+    """
     name = key_text(key, edition)
     found = cache.get(name)
-    return cache.put(name, backend.tile(key)) if found is None else found
+    if found is not None:
+        return found
+    start = time.thread_time()
+    tile = backend.tile(key)
+    dear = time.thread_time() - start >= DEAR
+    return cache.put(name, tile) if dear else picture_of(tile)
 
 
 def _answer(tile: Picture, current: bool) -> Response:

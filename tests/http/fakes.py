@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ from backend.core.geometry import Bounds
 from backend.core.job import Job
 from backend.core.layers import Category, LayerInfo, LayerKey, Style, TileKey, Trust
 from backend.core.settings import Settings
+from backend.http.tiles import DEAR
 from backend.intake.check import inspect
 from backend.intake.findings import Preflight
 from backend.intake.glance import glance
@@ -53,6 +55,8 @@ class FakeBackend:
         self.drawn: list[TileKey] = []
         self.demo_query: Path | None = None
         self.looked = 0
+        #: Work of drawing a tile.
+        self.seconds = DEAR
 
     def atlas_info(self) -> dict[str, Any]:
         return {"name": "Demo", "version": self.version, "world_um": 1024.0, "r": float("nan")}
@@ -125,6 +129,9 @@ class FakeBackend:
 
     def tile(self, key: TileKey) -> FakeTile:
         self.drawn.append(key)
+        end = time.thread_time() + self.seconds
+        while time.thread_time() < end:
+            """Draw."""
         empty = key.address.x == 1
         return FakeTile(b"\x89PNG" + str(key).encode(), f"{abs(hash(key)):x}", empty)
 

@@ -11,6 +11,7 @@ from flask.testing import FlaskClient
 from backend.core.layers import Style
 from backend.core.settings import Settings
 from backend.http.cache import TileCache, packed, unpacked
+from backend.http.tiles import DEAR
 from tests.http.fakes import FakeBackend, FakeTile
 
 URL = "/tiles/s1/label:type/0/0/0.png"
@@ -48,6 +49,19 @@ def test_an_empty_tile_is_not_kept(client: FlaskClient, backend: FakeBackend) ->
     for _ in range(2):
         client.get("/tiles/s1/label:type/1/1/0.png")
     assert len(backend.drawn) == 2
+
+
+def test_a_tile_that_is_drawn_at_once_is_not_kept(
+    client: FlaskClient, backend: FakeBackend
+) -> None:
+    backend.seconds = 0.0
+    first, second = client.get(URL), client.get(URL)
+    assert (first.data, first.headers["ETag"]) == (second.data, second.headers["ETag"])
+    assert len(backend.drawn) == 2
+    backend.seconds = DEAR
+    client.get(URL)
+    client.get(URL)
+    assert len(backend.drawn) == 3
 
 
 def test_every_part_of_the_style_reaches_the_renderer(
