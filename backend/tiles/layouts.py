@@ -198,10 +198,9 @@ def _open_whole(values: Values, name: LayoutName) -> Layout:
     check_layout(values.atlas, name)
     found = values.atlas.layout(name.layout)
     assert found is not None
-    placed = _placed(values.atlas, name.layout)
-    order, codes = (
-        _mapped(values, (name.layout, i), part)[:placed] for i, part in enumerate(found)
-    )
+    order, codes = (_mapped(values, (*name, i), part) for i, part in enumerate(found))
+    placed = _placed(values.atlas, name.layout, codes)
+    order, codes = order[:placed], codes[:placed]
     about: tuple[float, NDArray[np.int64]] = values.cache.get(
         (*name, "about"), lambda: (spacing(codes), dense_levels(codes))
     )
@@ -223,15 +222,17 @@ def _mapped(values: Values, key: tuple[Any, ...], rows: Rows) -> NDArray[np.uint
     return kept
 
 
-def _placed(atlas: Atlas, layout: str) -> int:
-    """Return how many cells of a layout have a place; the others come last."""
-    placed = flat.read_header(_folder(atlas, _order(atlas, layout)))["attributes"].get("placed")
-    if placed is not None:
-        return int(placed)
+def _placed(atlas: Atlas, layout: str, codes: Codes) -> int:
+    """Return how many cells of a layout have a place; the others come last, all in one spot."""
+    about = flat.read_header(_folder(atlas, _order(atlas, layout)))["attributes"]
+    if "placed" in about:
+        return int(about["placed"])
     embedding = atlas.embedding("cell")
     if embedding is None:
-        return atlas.n_cells
-    return sum(s.n_cells for s in atlas.sections() if s.id in embedding.sections)
+        return len(codes)
+    placed = sum(s.n_cells for s in atlas.sections() if s.id in embedding.sections)
+    last_alike = placed < len(codes) and codes[placed] == codes[-1]
+    return placed if last_alike else len(codes)
 
 
 def spacing(codes: Codes) -> float:

@@ -12,14 +12,17 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from backend.core.geometry import TileAddress
 from backend.core.layers import LayerKey, Style, TileKey
 from backend.store.atlas import Atlas
+from backend.tiles.layouts import LayoutName, layout_names, open_layout
 from backend.tiles.render import TileRenderer
 from backend.tiles.spans import MONTAGE
+from backend.tiles.values import Values
 
 #: Random occupied tiles per zoom, beside the densest one.
 TILES = 8
@@ -34,19 +37,21 @@ def main(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
     atlas = Atlas.open(options.atlas)
     figures = [
-        {"layer": str(key), "zoom": zoom, **measure(atlas, key, zoom, options)}
+        {"plane": name, "layer": str(key), "zoom": zoom, **measure(plane, key, zoom, options)}
+        for name, plane in planes(atlas).items()
         for key in layers(atlas)
-        for zoom in zooms(atlas)
+        for zoom in plane.zooms()
     ]
     if options.json:
         sys.stdout.write(json.dumps({"atlas": atlas.name, "tiles": figures}, indent=1) + "\n")
         return
-    line = "{:<26}{:>5}{:>10}{:>9}{:>9}{:>9}{:>9}\n"
-    head = ("layer", "zoom", "cells", "median", "p95", "worst", "floor")
+    line = "{:<14}{:<26}{:>5}{:>10}{:>9}{:>9}{:>9}{:>9}\n"
+    head = ("plane", "layer", "zoom", "cells", "median", "p95", "worst", "floor")
     sys.stdout.write(line.format(*head))
     for f in figures:
         numbers = [f"{f[name]:.2f}" for name in ("median_ms", "p95_ms", "worst_ms", "floor_ms")]
-        sys.stdout.write(line.format(f["layer"][:25], f["zoom"], f["densest_cells"], *numbers))
+        names = (f["plane"][:13], f["layer"][:25], f["zoom"], f["densest_cells"])
+        sys.stdout.write(line.format(*names, *numbers))
 
 
 def layers(atlas: Atlas) -> list[LayerKey]:
@@ -72,32 +77,133 @@ def measured_genes(atlas: Atlas) -> list[str]:
     return []
 
 
-def zooms(atlas: Atlas) -> list[int]:
-    """Return zooms from the whole plane to a few cells of the largest section."""
-    deepest = max(info.slot.level for info in atlas.sections()) + 7
-    return list(range(deepest + 1))
+class Plane(Protocol):
+    """A plane whose tiles are measured."""
+
+    atlas: Atlas
+    section: str
+
+    def zooms(self) -> list[int]:
+        """Return zooms from the whole plane to a few cells."""
+
+    def place(self, row: int) -> tuple[float, float]:
+        """Return where the cell of a random number is, 0..1 both ways."""
+
+    def cells(self, address: TileAddress) -> int:
+        """Return the cells in a tile."""
+
+    def read(self, key: LayerKey, address: TileAddress) -> None:
+        """Copy the rows that a tile is drawn from; those of an overview where there is one."""
+
+
+def planes(atlas: Atlas) -> dict[str, Plane]:
+    """Return the montage and the layouts of an atlas."""
+    found: dict[str, Plane] = {"montage": Montage(atlas)}
+    return found | {f"layout:{name}": LayoutPlane(atlas, name) for name in layout_names(atlas)}
+
+
+class Montage:
+    """The plane of all sections."""
+
+    section = MONTAGE
+
+    def __init__(self, atlas: Atlas) -> None:
+        self.atlas = atlas
+
+    def zooms(self) -> list[int]:
+        deepest = max(info.slot.level for info in self.atlas.sections()) + 7
+        return list(range(deepest + 1))
+
+    def place(self, row: int) -> tuple[float, float]:
+        atlas = self.atlas
+        info = next(s for s in atlas.sections() if row < s.first + s.n_cells)
+        side = atlas.world_um / (1 << info.slot.level)
+        xy = np.asarray(atlas.xy[row : row + 1], np.float64)[0]
+        at = np.array([info.slot.x, info.slot.y]) * side + xy - np.array(info.origin)
+        return float(at[0] / atlas.world_um), float(at[1] / atlas.world_um)
+
+    def cells(self, address: TileAddress) -> int:
+        return sum(rows.stop - rows.start for _, rows in self.atlas.rows_in_tile(address))
+
+    def read(self, key: LayerKey, address: TileAddress) -> None:
+        atlas = self.atlas
+        parts = atlas.rows_in_tile(address)
+        if not parts:
+            return
+        rows = slice(parts[0][1].start, parts[-1][1].stop)
+        level = atlas.pyramid(address.z + 8)
+        embedding = atlas.embedding("cell")
+        if level is not None:
+            first = np.searchsorted(np.asarray(level.first), [rows.start, rows.stop])
+            rows = slice(int(first[0]), int(first[1]))
+            codes, values = level.code, level.count if key.kind != "imputed" else level.embedding
+        else:
+            codes = atlas.morton
+            values = embedding.values if key.kind == "imputed" and embedding else atlas.xy
+        np.array(codes[rows])
+        if values is not None:
+            np.array(values[rows])
+
+
+class LayoutPlane:
+    """Another plane of the same cells, such as a UMAP."""
+
+    def __init__(self, atlas: Atlas, name: str) -> None:
+        self.atlas, self.section = atlas, f"layout:{name}"
+        self._values = Values(atlas)
+        self._layout = open_layout(self._values, LayoutName(name, None))
+
+    def zooms(self) -> list[int]:
+        return list(range(9))
+
+    def place(self, row: int) -> tuple[float, float]:
+        x, y = self._layout.positions(np.array([row % len(self._layout)]))[0]
+        return float(x), float(y)
+
+    def cells(self, address: TileAddress) -> int:
+        places = self._layout.places(address)
+        return places.stop - places.start
+
+    def read(self, key: LayerKey, address: TileAddress) -> None:
+        layout, level = self._layout, address.z + 8
+        places = layout.places(address)
+        embedding = self.atlas.embedding("cell")
+        if level in layout.levels:
+            first = layout.first(self._values, level)
+            bins = slice(*np.searchsorted(first, [places.start, places.stop]).tolist())
+            np.array(first[bins])
+            means = layout.mean_embedding(self._values, level) if key.kind == "imputed" else None
+            if means is not None:
+                np.array(means[bins])
+            return
+        np.array(layout.codes[places])
+        rows = layout.rows[places]
+        if key.kind == "imputed" and embedding is not None:
+            np.array(embedding.values[rows])
+        else:
+            np.array(self.atlas.morton[rows])
 
 
 def measure(
-    atlas: Atlas, key: LayerKey, zoom: int, options: argparse.Namespace
+    plane: Plane, key: LayerKey, zoom: int, options: argparse.Namespace
 ) -> dict[str, float]:
     """Return times of the densest and of random occupied tiles of a zoom, ms."""
-    renderer = TileRenderer(atlas)
+    renderer = TileRenderer(plane.atlas)
     renderer.warm()
     style = Style(size=options.size)
-    chosen = addresses(atlas, zoom)
+    chosen = addresses(plane, zoom)
     # What is made once per layer (its column, its range) is not part of a tile.
     for address in chosen:
-        renderer.render(TileKey(MONTAGE, key, style, address))
+        renderer.render(TileKey(plane.section, key, style, address))
     times, floors = [], []
     for _ in range(options.repeats):
         for address in chosen:
-            picture = TileKey(MONTAGE, key, style, address)
+            picture = TileKey(plane.section, key, style, address)
             times.append(clock(lambda picture=picture: renderer.render(picture)))
-            floors.append(clock(lambda address=address: read(atlas, key, address)))
+            floors.append(clock(lambda address=address: plane.read(key, address)))
     per_tile = np.array(times).reshape(options.repeats, -1)
     return {
-        "densest_cells": cells(atlas, chosen[0]),
+        "densest_cells": plane.cells(chosen[0]),
         "median_ms": round(float(np.median(times)), 3),
         "p95_ms": round(float(np.percentile(times, 95)), 3),
         "worst_ms": round(float(np.median(per_tile, axis=0).max()), 3),
@@ -105,43 +211,15 @@ def measure(
     }
 
 
-def addresses(atlas: Atlas, zoom: int) -> list[TileAddress]:
+def addresses(plane: Plane, zoom: int) -> list[TileAddress]:
     """Return the densest tile of a zoom, then random ones weighted by cells."""
     rng = np.random.default_rng(zoom)
     found = {}
-    for row in rng.integers(0, atlas.n_cells, 8 * TILES):
-        info = next(s for s in atlas.sections() if row < s.first + s.n_cells)
-        side = atlas.world_um / (1 << info.slot.level)
-        xy = np.asarray(atlas.xy[int(row) : int(row) + 1], np.float64)[0]
-        at = np.array([info.slot.x, info.slot.y]) * side + xy - np.array(info.origin)
-        x, y = (min(int(v / atlas.world_um * (1 << zoom)), (1 << zoom) - 1) for v in at)
+    for row in rng.integers(0, plane.atlas.n_cells, 8 * TILES):
+        x, y = (min(int(v * (1 << zoom)), (1 << zoom) - 1) for v in plane.place(int(row)))
         found[TileAddress(zoom, x, y)] = 0
-    counted = sorted(found, key=lambda address: -cells(atlas, address))
+    counted = sorted(found, key=lambda address: -plane.cells(address))
     return [counted[0], *list(found)[:TILES]]
-
-
-def cells(atlas: Atlas, address: TileAddress) -> int:
-    return sum(rows.stop - rows.start for _, rows in atlas.rows_in_tile(address))
-
-
-def read(atlas: Atlas, key: LayerKey, address: TileAddress) -> None:
-    """Copy the rows that a tile is drawn from; those of the pyramid where it has the level."""
-    parts = atlas.rows_in_tile(address)
-    if not parts:
-        return
-    rows = slice(parts[0][1].start, parts[-1][1].stop)
-    level = atlas.pyramid(address.z + 8)
-    embedding = atlas.embedding("cell")
-    if level is not None:
-        first = np.searchsorted(np.asarray(level.first), [rows.start, rows.stop])
-        rows = slice(int(first[0]), int(first[1]))
-        codes, values = level.code, level.count if key.kind != "imputed" else level.embedding
-    else:
-        codes = atlas.morton
-        values = embedding.values if key.kind == "imputed" and embedding else atlas.xy
-    np.array(codes[rows])
-    if values is not None:
-        np.array(values[rows])
 
 
 def clock(act: Callable[[], object]) -> float:
