@@ -12,8 +12,9 @@ from backend.core.geometry import TileAddress
 from backend.core.layers import LayerKey, Style
 from backend.tiles import raster, shade
 from backend.tiles.discs import COVERAGE, LEAST, SUBPIXELS, disc_radius, far, put_discs, rows_near
-from backend.tiles.layouts import ROOT, Layout, majority_of_runs, over_runs
+from backend.tiles.layouts import ROOT, Layout
 from backend.tiles.palette import NONE
+from backend.tiles.runs import majority_of_runs, over_runs
 from backend.tiles.values import Values
 
 #: Opacity of the cells of other sections: 22 %.

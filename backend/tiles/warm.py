@@ -7,7 +7,7 @@ import numpy as np
 from backend.core.data import SectionInfo
 from backend.core.geometry import Bounds, Slot, TileAddress
 from backend.core.layers import Category
-from backend.tiles import discs, layouts, raster, shade
+from backend.tiles import discs, raster, runs, shade
 
 _TILE, _SLOT, _SIZE = TileAddress(0, 0, 0), Slot(0, 0, 0), 16
 
@@ -32,9 +32,9 @@ def warm_kernels() -> None:
     rows = np.arange(2)
     raster.imputed(embedding, rows, direction, 0.1)
     raster.mean_of_bins(rows, values, 0)
-    first = layouts.run_starts(cells, 8)
-    layouts.majority_of_runs(first, np.zeros(2, np.int16), wanted)
-    layouts.mean_of_runs(first, embedding)
+    first = runs.run_starts(cells, 8)
+    runs.majority_of_runs(first, np.zeros(2, np.int16), wanted)
+    runs.mean_of_runs(first, embedding)
     discs.rows_near(cells, _SLOT, _TILE, 0.1)
     index = shade.index_numbers(numbers, shade.Range(0, 1, True), shade.DISC_STEPS)
     shade.index_numbers(values, shade.Range(0, 1, False, True), shade.DISC_STEPS)
