@@ -1,4 +1,4 @@
-"""Runs of cells along a layout's Z-curve: where they start, and what is commonest or mean in them."""
+"""Runs of cells along a layout's Z-curve: where they start, what is commonest or mean in them."""
 
 from __future__ import annotations
 
