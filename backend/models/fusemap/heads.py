@@ -202,7 +202,7 @@ def _best_niche_weight(
 ) -> float:
     """Weight of the niche under which held-out cells are most likely."""
     step = -(-len(classes) // CHOICE_CELLS)
-    few = Folds(folds.of[::step] % 2, folds.how)
+    few = Folds(folds.of[::step] % 2 if step > 1 else folds.of, folds.how)
     losses = []
     for weight in NICHE_WEIGHTS:
         x = _weighted(standard[::step], weight)
