@@ -24,6 +24,7 @@ class AtlasError(Exception):
         self.hints = list(hints)
 
     def __str__(self) -> str:
+        """Return message and hints as one text."""
         return " ".join([self.message, *self.hints])
 
     def as_json(self) -> dict[str, object]:
@@ -95,6 +96,7 @@ class PortInUse(AtlasError, OSError):
     """The port is taken by another program."""
 
     def __str__(self) -> str:
+        """Return message and hints; OSError would show its own arguments."""
         return " ".join([self.message, *self.hints])
 
 
@@ -128,6 +130,7 @@ class Fault:
     remedy: str
 
     def __str__(self) -> str:
+        """Return the fault as one line."""
         return f"{self.where}: {self.what}. Expected: {self.expected}. {self.remedy}"
 
 

@@ -8,9 +8,7 @@ from typing import Literal, NamedTuple, get_args
 from backend.core.errors import BadRequest
 from backend.core.geometry import TileAddress
 
-Kind = Literal[
-    "measured", "imputed", "label", "confidence", "weight", "factor", "score", "density"
-]
+Kind = Literal["measured", "imputed", "label", "confidence", "weight", "factor", "score", "density"]
 KINDS: tuple[str, ...] = get_args(Kind)
 
 #: Code of a cell without a label.
@@ -24,6 +22,7 @@ class LayerKey(NamedTuple):
     name: str
 
     def __str__(self) -> str:
+        """Return ``kind:name``."""
         return f"{self.kind}:{self.name}"
 
     @classmethod
