@@ -84,14 +84,19 @@ def _add_embed(commands: Any) -> None:
     )
     parser.add_argument("atlas", type=Path, metavar="ATLAS.zarr")
     parser.add_argument("--checkpoint", type=Path, required=True)
+    parser.add_argument("--no-umap", action="store_true", help="leave out the UMAP plane")
     parser.add_argument("--json", action="store_true", help="for programs")
 
 
 def run_embed(args: argparse.Namespace) -> None:
-    """Embed all sections with expression."""
+    """Embed all sections with expression; lay the cells out as a UMAP."""
     from backend.runs.embed import embed_atlas
+    from backend.runs.layout import layout_atlas
 
-    found = embed_atlas(args.atlas, args.checkpoint, context())
+    ctx = context()
+    found = embed_atlas(args.atlas, args.checkpoint, ctx.part(0.0, 0.4))
+    if not args.no_umap:
+        found["layout"] = layout_atlas(args.atlas, ctx.part(0.4, 1.0))
     show(
         found,
         args.json,
