@@ -9,6 +9,7 @@ from dataclasses import replace
 from backend.core.errors import BadFile, BadRequest, Fault
 from backend.intake.mapping import safe_id
 from backend.intake.read import FileScan
+from backend.store.plan import one_species
 from backend.store.slots import PlannedSection
 
 #: Names of a species that mean the same.
@@ -69,12 +70,7 @@ def _species(name: str) -> str:
 
 
 def _check(planned: Sequence[PlannedSection]) -> None:
-    species = sorted({section.species for section in planned})
-    if len(species) > 1:
-        raise BadRequest(
-            f"Sections are of several species: {', '.join(species)}.",
-            "Build one atlas per species, since symbols are compared within a species.",
-        )
+    one_species(planned)
     twice = [name for name, n in Counter(s.id for s in planned).items() if n > 1]
     if twice:
         raise BadRequest(

@@ -18,6 +18,7 @@ from typing import Any
 
 from backend.build.config import BuildConfig
 from backend.build.plan import plan_sections, raise_together, union_genes
+from backend.build.size import stored_values
 from backend.core.errors import BadFile, BadRequest, StoreExists
 from backend.core.job import RunContext
 from backend.intake.mapping import ReadMapping
@@ -65,7 +66,9 @@ def build_atlas(
     BadRequest
         If there is nothing to build, or the configuration cannot be read.
     StoreExists
-        If there is another atlas at ``out``.
+        If there is another atlas at ``out``, or half of one.
+    TooLarge
+        If there is not enough disk or memory; nothing is written then.
     """
     ctx, out = ctx or RunContext(), Path(out)
     plan = _configuration(out, files, config, root, name)
@@ -92,7 +95,7 @@ def build_atlas(
         union_genes(scans),
         planned,
         provenance,
-        expression_bytes=sum(f.stat().st_size for f, _ in plan.sets),
+        expression_bytes=sum(stored_values(f) for f, _ in plan.sets) * 3 // 2,
         at_once=os.cpu_count() or 1,
     )
     _write(writer, plan, ids, ctx.part(_LOOK, _WRITTEN), scheduler)

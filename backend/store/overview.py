@@ -19,9 +19,10 @@ Firsts = Mapping[int, NDArray[np.int64]]
 def write_bins(create: Create, codes: NDArray[np.uint64], levels: Sequence[int]) -> Firsts:
     """Write code, first row and count of the bins of each level; return the first rows."""
     found = pyramid.levels_of(codes, levels)
-    for level, arrays in found.items():
-        for name, values in zip(("code", "first", "count"), arrays, strict=True):
-            write(create, schema.pyramid_array(level, name), values)
+    for level, (code, first, count) in found.items():
+        write(create, schema.pyramid_array(level, "code"), code)
+        write(create, schema.pyramid_array(level, "first"), first)
+        write(create, schema.pyramid_array(level, "count"), count)
     return {level: first for level, (_, first, _) in found.items()}
 
 

@@ -15,9 +15,18 @@ from scipy import sparse
 from backend.build import run
 from backend.build.config import BuildConfig
 from backend.build.run import build_atlas
-from backend.core.errors import BadFile, BadRequest, Cancelled, StoreExists
+from backend.build.size import stored_values
+from backend.core.errors import (
+    BadFile,
+    BadRequest,
+    BadStore,
+    Cancelled,
+    StoreExists,
+    TooLarge,
+)
 from backend.core.job import RunContext
 from backend.intake.mapping import ReadMapping
+from backend.store import room
 from backend.store.atlas import Atlas
 from backend.store.write import AtlasWriter
 
@@ -134,6 +143,36 @@ def test_one_atlas_holds_one_species(tmp_path: Path, files: list[Path]) -> None:
     human = write_file(tmp_path / "h.h5ad", ["GAD1"], organism="human")
     with pytest.raises(BadRequest, match="human, mouse"):
         build_atlas(tmp_path / "o.zarr", [files[0], human])
+
+
+def test_what_will_not_fit_is_refused_before_anything_is_written(
+    tmp_path: Path, files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "free_disk", lambda _: 1000)
+    with pytest.raises(TooLarge, match="of disk"):
+        build_atlas(tmp_path / "o.zarr", files)
+    assert not list(tmp_path.glob("o.zarr*"))
+
+
+def test_half_an_atlas_of_other_files_is_kept(tmp_path: Path, files: list[Path]) -> None:
+    with pytest.raises(Cancelled):
+        build_atlas(tmp_path / "a.zarr", files, ctx=_stops_early())
+    with pytest.raises(BadStore, match="half built"):
+        Atlas.open(tmp_path / "a.zarr")
+    with pytest.raises(StoreExists, match="another plan"):
+        build_atlas(tmp_path / "a.zarr", files[1:])
+    assert Atlas.open(build_atlas(tmp_path / "a.zarr", files)).n_cells == 90
+
+
+def test_the_values_of_a_file_are_counted_without_reading_them(tmp_path: Path) -> None:
+    counts = sparse.csr_matrix(np.eye(4, 10, dtype=np.float32))
+    content = anndata.AnnData(X=np.zeros((4, 10), np.float32), layers={"counts": counts})
+    content.write_h5ad(tmp_path / "dense.h5ad")
+    assert stored_values(tmp_path / "dense.h5ad") == 12
+    anndata.AnnData(X=counts).write_h5ad(tmp_path / "sparse.h5ad")
+    assert stored_values(tmp_path / "sparse.h5ad") == 4
+    (tmp_path / "bad.h5ad").write_bytes(b"x")
+    assert stored_values(tmp_path / "bad.h5ad") == stored_values(tmp_path / "a.csv") == 0
 
 
 def test_nothing_to_build_is_said(tmp_path: Path) -> None:
