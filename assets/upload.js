@@ -81,7 +81,8 @@
     const { upload, preflight } = found;
     show({ step: "check", name: upload.name, size: upload.size, upload: upload.id, expires: upload.expires, preflight });
     current = upload.id;
-    drawPreview(upload.id).catch(() => {});
+    const placed = preflight.findings.some((f) => f.key === "coordinates" && f.state !== "blocked");
+    if (placed) drawPreview(upload.id).catch(() => {});
   }
 
   // Positions as they were found, so that a mirrored or turned section is seen before the run.

@@ -58,7 +58,7 @@ def demo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return Path(os.environ["ATLAS_DEMO"])
     folder = tmp_path_factory.mktemp("atlas")
     atlas, checkpoint = folder / "demo.zarr", folder / "demo.ckpt"
-    size = ("--sections", 6, "--cells", 24_000, "--genes", 600, "--seed", 1)
+    size = ("--sections", 6, "--cells", 24_000, "--seed", 1)
     run_backend("demo", atlas, *size, "--query", folder / "demo_query.h5ad")
     run_backend("train", "fusemap", atlas, "-o", checkpoint, "--quick")
     run_backend("embed", atlas, "--checkpoint", checkpoint)

@@ -37,7 +37,7 @@ def open_largest(page: Page) -> None:
     section = page.evaluate(
         """async () => {
           const all = (await (await fetch('/api/sections')).json()).sections;
-          return all.filter((s) => s.n_genes > 300).sort((a, b) => b.n_cells - a.n_cells)[0].id;
+          return all.filter((s) => s.n_genes >= 300).sort((a, b) => b.n_cells - a.n_cells)[0].id;
         }"""
     )
     page.locator(f'#strip .th[data-value="{section}"]').click()
@@ -71,7 +71,8 @@ def tile_requests(page: Page) -> Iterator[list[str]]:
 
 def drawn_colours(picture: Path) -> set[tuple[int, ...]]:
     """Return the saturated colours of the middle of a screenshot, coarsely."""
-    pixels = np.asarray(Image.open(picture).convert("RGB"), dtype=np.int64)
+    with Image.open(picture) as opened:
+        pixels = np.asarray(opened.convert("RGB"), dtype=np.int64)
     middle = pixels[100:700, 300:1100].reshape(-1, 3)
     vivid = middle[np.ptp(middle, axis=1) > 40]
     return {tuple(int(v) for v in c) for c in np.unique(vivid // 16, axis=0)}
