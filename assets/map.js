@@ -36,24 +36,50 @@
 
   explorer.palette = (view) => `${view.palette}-${explorer.theme()}`;
 
-  function tileUrl(view, name) {
-    if (!plane || plane.asked !== view.layer || plane.section !== view.section) return null;
-    if (!plane.ok) return plane.fallback ? null : BLANK;
+  const isCurrent = (view) => plane && plane.asked === view.layer && plane.section === view.section;
+
+  // Isolated classes in the codes of a section: an upload numbers its classes in its own way.
+  explorer.codesIn = function (section) {
+    const only = explorer.view.only;
+    if (!isQuery() || explorer.isQuery(section)) return only;
+    return only.map((c) => plane.codes[c]).filter((c) => c >= 0);
+  };
+
+  function styleOf(view, section) {
     const query = new URLSearchParams({ palette: explorer.palette(view) });
-    const near = name === "atlas" && isQuery();
-    const only = near ? view.only.map((c) => plane.codes[c]).filter((c) => c >= 0) : view.only;
     if (plane.kind === "label") {
+      const only = explorer.codesIn(section);
       if (only.length) query.set("only", only.join(","));
-      if (view.least !== null && !near) query.set("least", view.least);
+      if (view.least !== null && (!isQuery() || explorer.isQuery(section))) query.set("least", view.least);
     } else if (plane.span) {
       query.set("lo", view.lo === null ? plane.span[0] : view.lo);
       query.set("hi", view.hi === null ? plane.span[1] : view.hi);
     }
-    if (window.devicePixelRatio > 1.3) query.set("size", 512);
-    query.set("v", plane.version);
-    const section = name === "atlas" ? "atlas" : plane.plane;
-    return `/tiles/${encodeURIComponent(section)}/${encodeURIComponent(plane.layer).replace("%3A", ":")}/{z}/{x}/{y}.png?${query}`;
+    return query;
   }
+  const pathOf = (section) => `/tiles/${encodeURIComponent(section)}/${encodeURIComponent(plane.layer).replace("%3A", ":")}`;
+
+  function tileUrl(view, name) {
+    if (!isCurrent(view)) return null;
+    if (!plane.drawn) return BLANK;
+    const section = name === "atlas" ? "atlas" : plane.plane;
+    const query = styleOf(view, section);
+    if (window.devicePixelRatio > 1.3) query.set("size", 512);
+    query.set("v", name === "atlas" ? plane.atlas_edition : plane.edition);
+    return `${pathOf(section)}/{z}/{x}/{y}.png?${query}`;
+  }
+
+  // The same scene on another plane of the same cells; null while the server has not said of it.
+  explorer.layoutUrl = function (name) {
+    const view = explorer.view;
+    if (!isCurrent(view) || isQuery()) return null;
+    if (!plane.ok) return "";
+    const own = view.section === "atlas" ? "" : `@${view.section}`;
+    const query = styleOf(view, "atlas");
+    query.set("size", 512);
+    query.set("v", plane.atlas_edition);
+    return `${pathOf(`layout:${name}${own}`)}/0/0/0.png?${query}`;
+  };
 
   function painter(name, ids) {
     const turn = { front: 0, urls: [BLANK, BLANK], loads: [0, 0], pending: false, timer: 0 };
@@ -123,10 +149,7 @@
     if (shown.section === now.section) plane = shown;
     const ready = plane && (plane.section === now.section || !explorer.isQuery(now.section) && !isQuery());
     if (!ready) return hush();
-    if (plane.fallback && plane.section === now.section && plane.asked === now.layer) {
-      explorer.toast(plane.notice);
-      explorer.set({ layer: plane.fallback, only: [], lo: null, hi: null });
-    }
+    explorer.markLayout();
     requestAnimationFrame(() => settle(now));
     return !isQuery();
   }

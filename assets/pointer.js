@@ -62,6 +62,13 @@
     });
   }
 
+  // Pin the card of a cell of the open section, by its coordinates there.
+  explorer.pinCell = function (x, y) {
+    const plane = explorer.plane();
+    pinned = true;
+    ask(x - plane.offset[0], y - plane.offset[1], true);
+  };
+
   function forget() { explorer.props("hover", { data: null }); }
   explorer.unpin = function () {
     const was = pinned;

@@ -56,7 +56,13 @@
     }
     if (isThreshold) saySo(bars, from, to, now.least);
     else for (const name of ["lo", "hi"]) explorer.props(`range-${name}`, { value: short(now[name]) });
+    look = lookOf(explorer.view);
   }
+
+  // Bars wear the palette of the map: drawn anew when palette, theme or range change elsewhere.
+  let look = "";
+  const lookOf = (view) => [explorer.palette(view), view.lo, view.hi, view.least].join("|");
+  explorer.markRange = () => { if (!draft && lookOf(explorer.view) !== look) draw(); };
 
   // What the threshold means: counted here, and known from sections that training did not see.
   const format = new Intl.NumberFormat("en-GB");
@@ -162,7 +168,6 @@
     return hush();
   }
 
-  explorer.drawRange = draw;
   window.dash_clientside = window.dash_clientside || {};
   window.dash_clientside.ranges = {
     typed,

@@ -107,11 +107,12 @@
   // -- strip of sections ---------------------------------------------------------------------------
 
   function thumb(entry) {
-    const picture = make("img", "", { alt: "", "data-src": entry.src });
+    const picture = make("img", "", { alt: "" });
     const [side, left, top] = entry.picture;
     Object.assign(picture.style, { width: `${side}px`, left: `${left}px`, top: `${top}px` });
     const crop = make("span", "crop", {}, picture);
     Object.assign(crop.style, { width: `${entry.box[0]}px`, height: `${entry.box[1]}px` });
+    picture.entry = entry;
     return button("th", { title: `${entry.dataset}, ${entry.title}`, "aria-label": `Open ${entry.title}`, "data-act": "open", "data-value": entry.id },
       make("span", "pic", {}, crop), make("span", "cap2 cut", {}, entry.word));
   }
@@ -120,7 +121,7 @@
   function strip(entries, box) {
     const known = [...box.querySelectorAll(".th")];
     if (known.length === entries.length && known.every((t, k) => t.dataset.value === entries[k].id)) {
-      known.forEach((t, k) => { t.querySelector("img").dataset.src = entries[k].src; });
+      known.forEach((t, k) => { t.querySelector("img").entry = entries[k]; });
       return null;
     }
     return entries.flatMap((entry, k) => {

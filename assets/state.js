@@ -102,14 +102,15 @@
       part("row", {
         layer: now.layer,
         query: explorer.isQuery(now.section) ? now.section : "",
-        theme: explorer.theme(),
       }),
       part("focus", { layer: now.layer, codes: now.only }),
     ];
   }
 
   explorer.retheme = () => {
-    if (explorer.view) explorer.props("view", { data: { ...explorer.view } });
+    if (!explorer.view) return;
+    explorer.mark();
+    explorer.props("view", { data: { ...explorer.view } });
   };
 
   // -- marks: what the state says of rows that the server has drawn ------------------------------
@@ -181,6 +182,9 @@
     markLegend(only);
     markTree(only, view.layer);
     markStrip(view.section);
+    explorer.markThumbs(view);
+    explorer.markRange();
+    explorer.markLayout();
     markChoices(view);
     explorer.thin();
   };

@@ -73,7 +73,7 @@ def _top(backend: Backend, info: dict[str, Any], opener: html.Button) -> html.He
     )
     meta = html.Span(
         [
-            html.Span(facts, className="facts"),
+            html.Span(facts, className="facts", title=facts),
             tag("Simulated", "warn") if info["simulated"] else None,
         ],
         className="meta num row",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
+from os.path import commonprefix
 from typing import Any
 
 import dash_leaflet as dl
@@ -27,6 +28,20 @@ def _name(text: str, at: list[float], kind: str, code: int = -1, um: float = 0) 
         "iconSize": [0, 0],
     }
     return dl.DivMarker(position=at, iconOptions=icon_options, interactive=False, keyboard=False)
+
+
+def distinct(sections: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Return what tells sections apart, by id: titles without what a data set's titles share."""
+    members: dict[str, list[Mapping[str, Any]]] = {}
+    for entry in sections:
+        members.setdefault(entry["dataset"], []).append(entry)
+    found = {}
+    for entries in members.values():
+        titles = [words.short_title(e) for e in entries]
+        start = commonprefix(titles).rfind(" ") + 1 if len(titles) > 1 else 0
+        for entry, title in zip(entries, titles, strict=True):
+            found[entry["id"]] = title[start:] or title
+    return found
 
 
 def tissue_names(

@@ -6,12 +6,17 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from backend.core.errors import AtlasError, UnknownLayer
-from backend.core.layers import LayerInfo, LayerKey
+from backend.core.layers import MISSING, LayerInfo, LayerKey
 from explorer.components import Child, button, empty_state
-from explorer.state import MONTAGE, QUERY, default_layer, grouped, to_section
+from explorer.state import MONTAGE, QUERY, grouped, to_section
 
 if TYPE_CHECKING:
     from backend.service import Backend
+
+#: What every section has.
+DENSITY = "density:cells"
+#: Labels whose cells differ by less than this part of the section cover about as many.
+ALIKE = 0.02
 
 
 def plane_of(backend: Backend, section: str, key: LayerKey) -> tuple[dict[str, Any], Any]:
@@ -25,9 +30,11 @@ def plane_of(backend: Backend, section: str, key: LayerKey) -> tuple[dict[str, A
         "asked": str(key),
         "layer": str(key),
         "ok": False,
+        "drawn": False,
         "plane": section if section.startswith(QUERY) else MONTAGE,
         "world": info_atlas["world_um"],
-        "version": info_atlas["version"],
+        "edition": info_atlas["edition"],
+        "atlas_edition": info_atlas["edition"],
         "bounds": [0, 0, info_atlas["world_um"], info_atlas["world_um"]],
         "offset": [0, 0],
         "span": None,
@@ -45,6 +52,7 @@ def plane_of(backend: Backend, section: str, key: LayerKey) -> tuple[dict[str, A
         found |= {
             "bounds": entry["bounds"],
             "world": entry["world_um"],
+            "edition": entry["edition"],
             "offset": [x, y],
             "unit": entry["xy_unit"],
             "title": entry["title"],
@@ -53,24 +61,25 @@ def plane_of(backend: Backend, section: str, key: LayerKey) -> tuple[dict[str, A
     else:
         found["bounds"] = whole(backend.sections(), found["world"])
     layers = backend.layers(section)
-    groups = grouped(layers)
     try:
         info = _layer(backend, section, key, layers)
     except AtlasError as error:
-        if key.kind not in ("measured", "imputed"):
-            fallback = default_layer(groups)
-            return found | {"fallback": fallback, "notice": _notice(error, fallback)}, None
-        steps = steps_back(key, gene_choices(backend, section, key), default_layer(groups))
+        steps = steps_back(
+            key, gene_choices(backend, section, key), opening_layer(backend, section)
+        )
+        # Without the label the tissue stays in sight, grey.
+        is_known = key.kind == "label" and key.name in info_atlas["labels"]
+        found["drawn"] = is_known and found["plane"] == MONTAGE
         return found, empty_state(error.message, _reason(error), steps)
     # Cell types are spread all over; only places have a spot to print their name on.
-    places = [i.key for i in groups.places]
+    places = [i.key for i in grouped(layers).places]
     named = key if key in places else places[0] if places else ""
     found |= {
         "ok": True,
+        "drawn": True,
         "layer": str(info.key),
         "span": list(info.span) if info.span else None,
         "named": str(named),
-        "version": info.version or found["version"],
         "codes": _matched_codes(backend, info) if section.startswith(QUERY) else [],
         "info": info,
     }
@@ -94,15 +103,39 @@ def nearest(backend: Backend, entry: Mapping[str, Any]) -> str:
 def _layer(backend: Backend, section: str, key: LayerKey, layers: Sequence[LayerInfo]) -> LayerInfo:
     if key.kind in ("measured", "imputed"):
         return backend.layer(section, key)
+    noun = f"{key.name} labels" if key.kind == "label" else f"{key.name} {key.kind}"
     for info in layers:
         if info.key == key:
+            if key.kind == "label" and not _covered(backend, section, key):
+                raise UnknownLayer(f"No cell of this section has {noun}.")
             return info
-    noun = f"{key.name} labels" if key.kind == "label" else f"{key.name} {key.kind}"
     raise UnknownLayer(f"This section has no {noun}.")
 
 
-def _notice(error: AtlasError, fallback: str) -> str:
-    return f"{error.message} Coloured by {LayerKey.parse(fallback).name} instead."
+def _covered(backend: Backend, section: str, key: LayerKey) -> int:
+    """Return how many cells carry a label."""
+    return sum(n for code, n in backend.counts(section, key).items() if code != MISSING)
+
+
+def opening_layer(backend: Backend, section: str) -> str:
+    """Return the layer to open a section with, so that it opens coloured.
+
+    Places where more than half of the cells have one; else the cell types that cover most, the
+    coarsest of those that cover about as many; else density.
+    """
+    groups = grouped(backend.layers(section))
+    n = sum(s["n_cells"] for s in backend.sections()) if section == MONTAGE else 0
+    n = n or backend.section(section).n_cells
+    is_query = section.startswith(QUERY)
+    covered = {i.key: _covered(backend, section, i.key) for i in (*groups.places, *groups.types)}
+    for info in groups.places:
+        if covered[info.key] > n / 2 and not (is_query and groups.types):
+            return str(info.key)
+    most = max(covered.values(), default=0)
+    for info in (*groups.types, *groups.places):
+        if covered[info.key] > 0 and covered[info.key] >= most - ALIKE * n:
+            return str(info.key)
+    return DENSITY
 
 
 def _reason(error: AtlasError) -> str:

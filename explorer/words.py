@@ -78,6 +78,20 @@ def extent(entry: Mapping[str, Any]) -> str:
     return f"{(right - left) / 1000:.1f} \u00d7 {(bottom - top) / 1000:.1f} mm"
 
 
+def short_title(entry: Mapping[str, Any]) -> str:
+    """Return a section's title without its technology, and without the mark of a simulation."""
+    title = str(entry["title"]).replace("(simulated)", "").strip()
+    technology = str(entry["technology"]).replace("(simulated)", "").strip()
+    if technology:
+        title = title.removesuffix(technology).rstrip(" ,")
+    return title or str(entry["title"])
+
+
+def brief(entry: Mapping[str, Any]) -> str:
+    """Return cells and size of a section, which fit beside its path."""
+    return f"{plural(entry['n_cells'], 'cell')}, {extent(entry)}"
+
+
 def facts(entry: Mapping[str, Any]) -> str:
     """Return what is known of a section in one line."""
     parts = [plural(entry["n_cells"], "cell"), extent(entry)]

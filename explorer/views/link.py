@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html
 
 from backend.core.errors import AtlasError
-from backend.core.layers import MISSING
 from explorer import ids
-from explorer.state import MONTAGE, QUERY, as_json, default_layer, from_query, grouped, ordered
+from explorer.scene import opening_layer
+from explorer.state import MONTAGE, as_json, from_query, ordered
 
 if TYPE_CHECKING:
     from backend.service import Backend
@@ -23,7 +23,7 @@ def layout(backend: Backend) -> html.Div:
     """Return the stores, which are not seen."""
     info = backend.atlas_info()
     atlas = {
-        "version": info["version"],
+        "edition": info["edition"],
         "world": info["world_um"],
         "name": info["name"],
         "simulated": info["simulated"],
@@ -82,15 +82,3 @@ def _resolved(backend: Backend, section: str, layer: str) -> dict[str, Any]:
         notice = f"{error.message} Showing all sections."
         opening = {"section": MONTAGE, "layer": opening_layer(backend, MONTAGE)}
         return {**opening, "only": [], "notice": notice}
-
-
-def opening_layer(backend: Backend, section: str) -> str:
-    """Return the layer to open with: of all sections the label that most cells carry."""
-    groups = grouped(backend.layers(section))
-    labels = (*groups.places, *groups.types)
-    if section.startswith(QUERY) and groups.types:
-        return str(groups.types[0].key)
-    if section != MONTAGE or len(labels) < 2:
-        return default_layer(groups)
-    missing = {str(i.key): backend.counts(section, i.key).get(MISSING, 0) for i in labels}
-    return min(missing, key=lambda layer: missing[layer])

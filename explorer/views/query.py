@@ -17,7 +17,7 @@ from explorer.state import MONTAGE, QUERY
 if TYPE_CHECKING:
     from backend.service import Backend
 
-FORMATS = ".h5ad,.h5,.zip,.zarr.zip,.csv"
+FORMATS = ".h5ad"
 
 
 def layout(backend: Backend) -> html.Div:

@@ -15,11 +15,14 @@ from backend.core.layers import LayerInfo, LayerKey
 from explorer import figures, ids, words
 from explorer.components import Child, icon_button, skeleton
 from explorer.icons import icon
+from explorer.names import distinct
 from explorer.state import MONTAGE, default_layer, grouped, ordered
 
 if TYPE_CHECKING:
     from backend.service import Backend
 
+#: The layout that the dock shows.
+UMAP = "umap"
 #: Rows of the distribution that fit into the dock.
 ROWS = 7
 #: Width and height of a thumbnail, pixels.
@@ -28,8 +31,8 @@ THUMB = (68, 84)
 
 def layout(backend: Backend) -> tuple[html.Div, html.Footer]:
     """Return the path bar and the dock."""
-    can_query = backend.atlas_info()["can_annotate"]
-    return _head(can_query), _dock()
+    info = backend.atlas_info()
+    return _head(info["can_annotate"]), _dock(info["layouts"])
 
 
 def _head(can_query: bool) -> html.Div:
@@ -88,7 +91,7 @@ def _menu_item(glyph: str, word: str, hint: str, value: str, kind: str = "") -> 
     )
 
 
-def _dock() -> html.Footer:
+def _dock(layouts: Sequence[str]) -> html.Footer:
     strip = html.Section(
         [
             html.H3("Sections", id=ids.STRIP_TITLE),
@@ -99,7 +102,19 @@ def _dock() -> html.Footer:
     distribution = html.Section(
         skeleton(6, 10), id=ids.DISTRIBUTION, **{"aria-label": "Distribution"}
     )
-    return html.Footer([strip, distribution], className="dock", id="dock")
+    parts = [strip, distribution]
+    if UMAP in layouts:
+        parts.insert(1, _umap())
+    return html.Footer(parts, className="dock" if len(parts) == 2 else "dock three", id="dock")
+
+
+def _umap() -> html.Section:
+    """Return the place of the UMAP; the scripts ask for its picture in the style of the map."""
+    heading = html.H3([html.Span("UMAP", className="h"), html.Span(id="umap-note")])
+    picture = html.Div(className="umapbox", role="img", **{"aria-label": "UMAP"})
+    return html.Section(
+        [heading, picture], id="umap", **{"aria-label": "UMAP", "data-layout": UMAP}
+    )
 
 
 def register(app: Dash, backend: Backend) -> None:
@@ -115,11 +130,9 @@ def register(app: Dash, backend: Backend) -> None:
     def path(place: Mapping[str, Any]) -> tuple[list[Child], str, str]:
         section = place["section"]
         if section == MONTAGE:
-            facts = montage_facts(backend.atlas_info())
-            return crumbs([("All sections", "")]), facts, facts
+            return crumbs([("All sections", "", "")]), *montage_facts(backend.atlas_info())
         entry = backend.section_entry(section)
-        facts = words.facts(entry)
-        return crumbs(path_of(entry)), facts, facts
+        return crumbs(path_of(entry)), words.brief(entry), words.facts(entry)
 
     @app.callback(
         Output(ids.STRIP, "children"),
@@ -132,8 +145,7 @@ def register(app: Dash, backend: Backend) -> None:
         if row["query"]:
             sections.insert(0, backend.section_entry(row["query"]))
         drawn = {s["id"]: strip_layer(backend, s["id"], row["layer"]) for s in sections}
-        version = backend.atlas_info()["version"]
-        return strip_of(sections, drawn, row["theme"], version), strip_title(sections)
+        return strip_of(sections, drawn), strip_title(sections)
 
     @app.callback(
         Output(ids.DISTRIBUTION, "children"),
@@ -152,41 +164,53 @@ def register(app: Dash, backend: Backend) -> None:
             return [html.H3("Distribution"), html.Div("Nothing on screen.", className="s t3")], ""
 
 
-def path_of(entry: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return the steps from all sections to this one: (word, section to open)."""
+def path_of(entry: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Return the steps from all sections to this one: (word, section to open, full title)."""
     middle = "Your sections" if entry["kind"] == "query" else entry["dataset"]
-    return [("All sections", MONTAGE), (middle, ""), (entry["title"], "")]
+    here = (words.short_title(entry), "", entry["title"])
+    return [("All sections", MONTAGE, ""), (middle, "", middle), here]
 
 
-def crumbs(steps: Sequence[tuple[str, str]]) -> list[Child]:
+def crumbs(steps: Sequence[tuple[str, str, str]]) -> list[Child]:
     """Return the path; the last step is where one is."""
     children: list[Child] = []
-    for place, (word, target) in enumerate(steps):
+    for place, (word, target, title) in enumerate(steps):
         if place:
             children.append(
                 icon("chev", "crumb" if target or place == len(steps) - 1 else "crumb hide-s")
             )
         if place == len(steps) - 1:
-            children.append(html.B(word, className="b cut", **{"aria-current": "page"}))
+            children.append(html.B(word, className="b cut", title=title, **_HERE))
         elif target:
             act = {"data-act": "open", "data-value": target}
             children.append(html.Button(word, type="button", className="t2 crumblink", **act))
         elif word:
-            children.append(html.Span(word, className="t2 cut hide-s"))
+            children.append(html.Span(word, className="t2 cut hide-s", title=title))
     return children
 
 
-def montage_facts(info: Mapping[str, Any]) -> str:
-    """Return the facts of the whole atlas."""
-    technologies = ", ".join(t for t in info["technologies"] if t)
+_HERE = {"aria-current": "page"}
+
+
+def montage_facts(info: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the facts of the whole atlas: in brief, and with its technologies by name."""
     parts = [words.plural(info["n_sections"], "section"), words.plural(info["n_cells"], "cell")]
-    return ", ".join([*parts, technologies] if technologies else parts)
+    named = [t for t in info["technologies"] if t]
+    if not named:
+        return ", ".join(parts), ", ".join(parts)
+    noun = "technology" if len(named) == 1 else "technologies"
+    return ", ".join([*parts, f"{len(named)} {noun}"]), ", ".join([*parts, *named])
 
 
 def strip_layer(backend: Backend, section: str, layer: str) -> str:
-    """Return the layer of a thumbnail: the one on screen where the section has it."""
+    """Return the layer of a thumbnail: the one on screen where the section has it.
+
+    A label that a section of the atlas lacks leaves it grey, as on all sections.
+    """
     key = LayerKey.parse(layer)
     if key.kind in ("measured", "imputed"):
+        return layer
+    if key.kind == "label" and key.name in backend.atlas_info()["labels"]:
         return layer
     layers = backend.layers(section)
     if any(info.key == key for info in layers):
@@ -203,28 +227,32 @@ def strip_title(sections: Sequence[Mapping[str, Any]]) -> list[Child]:
     return [html.Span(title, className="h"), html.Span(f"{len(sections)}{unit}")]
 
 
-def strip_of(
-    sections: Sequence[Mapping[str, Any]], drawn: Mapping[str, str], theme: str, version: int
-) -> html.Div:
+def strip_of(sections: Sequence[Mapping[str, Any]], drawn: Mapping[str, str]) -> html.Div:
     """Return the strip as data: the scripts draw it and load pictures as they come into sight."""
-    thumbs = [_thumbnail(s, drawn[s["id"]], theme, version) for s in sections]
+    called = distinct(sections)
+    thumbs = [_thumbnail(s, drawn[s["id"]], called[s["id"]]) for s in sections]
     return html.Div(className="thumbs", **{"data-strip": json.dumps(thumbs)})
 
 
-def _thumbnail(entry: Mapping[str, Any], layer: str, theme: str, version: int) -> dict[str, Any]:
-    """Return a section's picture: its tile at zoom 0, scaled and cropped to its extent."""
+def _thumbnail(entry: Mapping[str, Any], layer: str, title: str) -> dict[str, Any]:
+    """Return a section's picture: its tile at zoom 0, scaled and cropped to its extent.
+
+    The scripts add palette, isolated classes and range, which change without a question.
+    """
     left, top, right, bottom = entry["extent"]
     side, (x0, y0) = entry["side"], entry["origin"]
     scale = min(THUMB[0] / max(right - left, 1e-9), THUMB[1] / max(bottom - top, 1e-9))
     address = f"/tiles/{quote(entry['id'])}/{quote(layer, safe=':')}/0/0/0.png"
     is_query, position = entry["kind"] == "query", entry["position"]
-    word = words.signed(position) if position is not None else entry["title"]
+    word = words.signed(position) if position is not None else title
     return {
         "id": entry["id"],
         "word": "yours" if is_query else word,
         "title": entry["title"],
         "dataset": entry["dataset"],
-        "src": f"{address}?palette=ink-{theme}&v={version}",
+        "tile": address,
+        "layer": layer,
+        "edition": entry["edition"],
         "box": [round((right - left) * scale, 1), round((bottom - top) * scale, 1)],
         "picture": [round(v * scale, 1) for v in (side, x0 - left, y0 - top)],
     }

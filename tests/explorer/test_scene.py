@@ -5,12 +5,11 @@ from typing import Any
 
 import pytest
 
-from backend.core.layers import LayerKey
+from backend.core.layers import LayerInfo, LayerKey
 from backend.service import Backend
-from explorer.names import section_names, tissue_names
-from explorer.scene import plane_of
+from explorer.names import distinct, section_names, tissue_names
+from explorer.scene import opening_layer, plane_of
 from explorer.views.colour import gene_kinds, option_rows
-from explorer.views.link import opening_layer
 from explorer.views.map import deepest_zoom, hover_card
 from explorer.views.sections import crumbs, distribution_of, path_of, strip_layer, strip_of
 from explorer.views.selection import parts_block, range_block
@@ -61,18 +60,45 @@ def test_an_unknown_gene_is_said_so(backend: Backend) -> None:
     assert "Nothing1" in text(problem)
 
 
-def test_a_missing_label_falls_back_and_says_so(backend: Backend) -> None:
+def test_a_missing_label_is_said_with_one_step_back_over_grey_tissue(backend: Backend) -> None:
     found, problem = plane(backend, "gamma", "label:region")
-    assert problem is None
-    assert found["fallback"] == "label:type"
-    assert "no region labels" in found["notice"]
+    assert (found["ok"], found["drawn"]) == (False, True)
+    assert "no region labels" in text(problem)
+    (step,) = having(problem, "data-act", "layer")
+    assert getattr(step, "data-value") == "label:type"
 
 
-def test_all_sections_open_with_the_label_that_most_cells_carry(backend: Backend) -> None:
-    layers = ("label:region", "label:type")
-    missing = {k: backend.counts("atlas", LayerKey.parse(k))[-1] for k in layers}
-    assert opening_layer(backend, "atlas") == min(missing, key=lambda k: missing[k])
-    assert opening_layer(backend, "alpha") == "label:region"
+class Labelled:
+    """A section of ten cells, of which some carry each label."""
+
+    def __init__(self, **covered: int) -> None:
+        self.covered = covered
+
+    def layers(self, section: str) -> list[LayerInfo]:
+        return [LayerInfo(LayerKey("label", name), name) for name in self.covered]
+
+    def sections(self) -> list[dict[str, Any]]:
+        return [{"id": "one", "n_cells": 10}]
+
+    def counts(self, section: str, key: LayerKey) -> dict[int, int]:
+        return {0: self.covered[key.name], -1: 10 - self.covered[key.name]}
+
+
+@pytest.mark.parametrize(
+    ("covered", "layer"),
+    [
+        ({"region": 6, "class": 10}, "label:region"),
+        ({"region": 5, "class": 4, "type": 9}, "label:type"),
+        ({"region": 5, "class": 9, "type": 9}, "label:class"),
+        ({"region": 5, "class": 4}, "label:region"),
+        ({"region": 0}, "density:cells"),
+        ({}, "density:cells"),
+    ],
+)
+def test_a_section_opens_with_the_label_that_colours_it(
+    covered: dict[str, int], layer: str
+) -> None:
+    assert opening_layer(Labelled(**covered), "atlas") == layer  # type: ignore[arg-type]
 
 
 def test_options_mark_the_layer_and_disable_what_a_gene_lacks(backend: Backend) -> None:
@@ -136,14 +162,28 @@ def test_the_path_leads_back_to_all_sections(backend: Backend) -> None:
 
 def test_a_thumbnail_shows_the_layer_where_the_section_has_it(backend: Backend) -> None:
     assert strip_layer(backend, "alpha", "label:region") == "label:region"
-    assert strip_layer(backend, "gamma", "label:region") == "label:type"
+    assert strip_layer(backend, "alpha", "factor:1") == "label:region"
+
+
+def test_a_thumbnail_without_the_label_is_grey_as_on_all_sections(backend: Backend) -> None:
+    assert strip_layer(backend, "gamma", "label:region") == "label:region"
+
+
+def test_thumbnails_of_a_data_set_are_told_apart_by_what_their_titles_do_not_share() -> None:
+    titles = {"a": "Level Hippo1, ST", "b": "Level Hippo2, ST", "c": "Cortex (simulated)"}
+    entries = [
+        {"id": k, "title": t, "technology": "ST", "dataset": "one" if k < "c" else "two"}
+        for k, t in titles.items()
+    ]
+    assert distinct(entries) == {"a": "Hippo1", "b": "Hippo2", "c": "Cortex"}
 
 
 def test_a_thumbnail_is_cropped_to_the_extent(backend: Backend) -> None:
     entry = backend.section_entry("alpha")
-    strip = strip_of([entry], {"alpha": "label:region"}, "dark", 7)
+    strip = strip_of([entry], {"alpha": "label:region"})
     (thumb,) = json.loads(getattr(strip, "data-strip"))
-    assert thumb["src"] == "/tiles/alpha/label:region/0/0/0.png?palette=ink-dark&v=7"
+    assert thumb["tile"] == "/tiles/alpha/label:region/0/0/0.png"
+    assert thumb["edition"] == entry["edition"]
     assert thumb["picture"][0] > max(thumb["box"])
     assert thumb["picture"][1] <= 0
 

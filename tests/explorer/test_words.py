@@ -79,3 +79,21 @@ def test_facts_give_the_size_in_the_unit_of_the_section() -> None:
 def test_a_label_of_a_query_is_annotated() -> None:
     assert words.kind_tag("label", True) == ("Annotated", "imp")
     assert words.kind_tag("label", False) == ("Label", "mea")
+
+
+@pytest.mark.parametrize(
+    ("title", "technology", "short"),
+    [
+        (
+            "Coronal \u22123.7 mm, MERFISH-like (simulated)",
+            "MERFISH-like (simulated)",
+            "Coronal \u22123.7 mm",
+        ),
+        ("Whole coronal section, ISS", "ISS", "Whole coronal section"),
+        ("Visual cortex BY3", "STARmap", "Visual cortex BY3"),
+        ("ISS", "ISS", "ISS"),
+        ("Anything", "", "Anything"),
+    ],
+)
+def test_a_path_leaves_out_what_its_data_set_says(title: str, technology: str, short: str) -> None:
+    assert words.short_title({"title": title, "technology": technology}) == short
