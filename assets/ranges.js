@@ -12,10 +12,13 @@
 
   fetch("/assets/palettes.json").then((reply) => reply.json()).then((found) => { palettes = found; draw(); }).catch(() => {});
 
+  // The default range is the plane's; until it has come for this very layer, there is none.
+  const spanOf = (plane) => (plane && plane.asked === explorer.view.layer && plane.section === explorer.view.section ? plane.span : null);
+
   function values() {
     const view = explorer.view;
     const plane = explorer.plane();
-    const span = (plane && plane.span) || [0, 1];
+    const span = spanOf(plane) || [0, 1];
     const test = view.least === null && explorer.isQuery(view.section) && explorer.kind() === "label" ? heldOut() : null;
     const least = view.least === null ? (test ? test.threshold : 0) : view.least;
     const base = { lo: view.lo === null ? span[0] : view.lo, hi: view.hi === null ? span[1] : view.hi, least };
@@ -33,11 +36,12 @@
 
   function draw() {
     const box = hist();
-    if (!box || !explorer.view) return;
+    if (!box || !explorer.view || !isCurrent()) return;
     const [from, to] = [Number(box.dataset.lo), Number(box.dataset.hi)];
     const now = values();
     const bars = [...box.querySelectorAll(".bars i")];
     const isThreshold = Boolean(box.querySelector('[data-handle="least"]'));
+    if (!isThreshold && !spanOf(explorer.plane())) return;
     bars.forEach((bar, k) => {
       const value = from + ((k + 0.5) / bars.length) * (to - from);
       bar.style.background = isThreshold
@@ -55,13 +59,24 @@
       word.textContent = short(value);
     }
     if (isThreshold) saySo(bars, from, to, now.least);
-    else for (const name of ["lo", "hi"]) explorer.props(`range-${name}`, { value: short(now[name]) });
+    else for (const name of ["lo", "hi"]) write(name, short(now[name]));
     look = lookOf(explorer.view);
+  }
+
+  // The fields say the range; what was written here was not typed.
+  const said = {};
+  function write(name, text) {
+    said[name] = text;
+    explorer.props(`range-${name}`, { value: text });
+  }
+  function isCurrent() {
+    const [view, plane] = [explorer.view, explorer.plane()];
+    return Boolean(plane) && plane.section === view.section && plane.asked === view.layer;
   }
 
   // Bars wear the palette of the map: drawn anew when palette, theme or range change elsewhere.
   let look = "";
-  const lookOf = (view) => [explorer.palette(view), view.lo, view.hi, view.least].join("|");
+  const lookOf = (view) => [explorer.palette(view), view.lo, view.hi, view.least, spanOf(explorer.plane())].join("|");
   explorer.markRange = () => { if (!draft && lookOf(explorer.view) !== look) draw(); };
 
   // What the threshold means: counted here, and known from sections that training did not see.
@@ -157,7 +172,7 @@
   function typed(text, id) {
     const name = id.endsWith("lo") ? "lo" : "hi";
     const value = Number(String(text).replace("−", "-").replace(",", "."));
-    if (!explorer.view || text === "" || text === undefined || !Number.isFinite(value)) return hush();
+    if (!explorer.view || text === said[name] || text === "" || text === undefined || !Number.isFinite(value)) return hush();
     if (short(value) === short(values()[name])) return hush();
     const other = values()[name === "lo" ? "hi" : "lo"];
     if (name === "lo" ? value >= other : value <= other) {
