@@ -34,6 +34,9 @@ def _add_demo(commands: Any) -> None:
     parser.add_argument("--cells", type=int, default=200_000, help="cells and spots in all")
     parser.add_argument("--genes", type=int, default=3000, help="genes of the transcriptome")
     parser.add_argument("--seed", type=int, default=0, help="same seed, same atlas")
+    parser.add_argument(
+        "--embedded", action="store_true", help="impute at once, by the simulation's own factors"
+    )
     parser.add_argument("--query", type=Path, help="also write a held-out section to annotate")
 
 
@@ -52,6 +55,7 @@ def run_demo(args: argparse.Namespace) -> None:
         cells=args.cells,
         genes=args.genes,
         seed=args.seed,
+        embedded=args.embedded,
         ctx=context(args.seed),
     )
     if args.query:
@@ -118,7 +122,6 @@ def run_info(args: argparse.Namespace) -> None:
 def _facts(atlas: Any) -> dict[str, Any]:
     sections = atlas.sections()
     embedding = atlas.embedding("cell")
-    files = [p for p in Path(atlas.path).rglob("*") if p.is_file()]
     return {
         "name": atlas.name,
         "simulated": atlas.simulated,
@@ -129,7 +132,7 @@ def _facts(atlas: Any) -> dict[str, Any]:
         "labels": {name: len(atlas.label(name).categories) for name in atlas.labels()},
         "numbers": [str(key) for key in atlas.numbers()],
         "embedded_sections": len(embedding.sections) if embedding else 0,
-        "bytes": sum(p.stat().st_size for p in files),
+        "bytes": atlas.n_bytes,
         "sections": [
             {
                 "id": s.id,

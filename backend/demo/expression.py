@@ -59,7 +59,7 @@ def true_log_rate(
     first, last, _ = rows.indices(cells.n)
     part = slice(cells.start[first], cells.start[last])
     kind, parent = cells.kind[part], cells.parent[part]
-    scaled = cells.factors[part] * _gradients()[kind][:, None]
+    scaled = cells.factors[part] * gradients()[kind][:, None]
     rate: NDArray[np.float32] = np.exp(
         model.base[genes]
         + model.of_type[kind][:, genes]
@@ -89,7 +89,7 @@ def draw_counts(
         + model.of_region[pairs % 64][:, genes]
         + batch
     ).astype(np.float32)
-    scaled = cells.factors * _gradients()[cells.kind][:, None]
+    scaled = cells.factors * gradients()[cells.kind][:, None]
     loadings = np.ascontiguousarray(model.loadings[:, genes])
     depth = _depths(technology, cells.n, seed)
     stream = np.uint64(np.random.default_rng([*seed, 105]).integers(1 << 62))
@@ -132,7 +132,7 @@ def batch_effects(
     return (effect + technology.section_batch * own.normal(size=g)).astype(np.float32)
 
 
-def _gradients() -> NDArray[np.float32]:
+def gradients() -> NDArray[np.float32]:
     """Strength of gradients of each type; the type that no atlas section holds has none."""
     return np.append(gradients_of_type(), np.float32(0))
 

@@ -16,7 +16,7 @@ from backend.demo.genes import GeneModel
 from backend.demo.lattice import lattice_points
 from backend.demo.plan import locate
 from backend.demo.regions import families, region_categories, regions
-from backend.demo.technologies import panel, technologies
+from backend.demo.technologies import limited, panel, technologies
 from backend.demo.types import class_categories, class_of_type, priors, type_categories
 
 Axis = Literal["coronal", "sagittal"]
@@ -123,11 +123,24 @@ def truth(spec: SectionSpec) -> Truth:
 
 
 def section_data(
-    spec: SectionSpec, model: GeneModel, tell: Callable[[float], None] = lambda _: None
+    spec: SectionSpec,
+    model: GeneModel,
+    tell: Callable[[float], None] = lambda _: None,
+    *,
+    known: Truth | None = None,
+    most_genes: int | None = None,
 ) -> SectionData:
-    """Return a section as if read from a file: positions, counts, labels."""
-    known = truth(spec)
-    technology = technologies()[spec.technology]
+    """Return a section as if read from a file: positions, counts, labels.
+
+    Parameters
+    ----------
+    known : Truth, optional
+        What ``truth`` returned for the section; asked anew where None.
+    most_genes : int, optional
+        Genes that a technology measures at most.
+    """
+    known = known or truth(spec)
+    technology = limited(technologies()[spec.technology], len(model.symbols), most_genes)
     genes = panel(technology, model.symbols, spec.seed)
     counts = draw_counts(model, known.cells, model.places(genes), technology, spec.key, tell)
     n = len(known.kind)

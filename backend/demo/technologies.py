@@ -59,6 +59,13 @@ def technologies() -> dict[str, Technology]:
     return {technology.key: technology for technology in known}
 
 
+def limited(technology: Technology, genes: int, most: int | None) -> Technology:
+    """Return a technology that measures at most ``most`` of the genes; None: no limit."""
+    if most is None or not technology.is_open or technology.panel * genes <= 3000 * most:
+        return technology
+    return technology._replace(panel=3000 * most // genes)
+
+
 def panel(technology: Technology, symbols: tuple[str, ...], seed: int) -> tuple[str, ...]:
     """Return the genes that a technology measures, in the order of the atlas.
 
