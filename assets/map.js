@@ -90,6 +90,7 @@
     return function (view, shown, loadsA, loadsB) {
       if (!view || !shown) return Array(6).fill(hush());
       plane = shown;
+      explorer.markRange();
       const loads = [loadsA || 0, loadsB || 0];
       const back = 1 - turn.front;
       if (turn.pending && loads[back] !== turn.loads[back]) {
@@ -257,6 +258,7 @@
 
   // -- names: largest first, those that collide are dropped -------------------------------------------
 
+  const NARROW = 48; // pixels
   function thin() {
     const box = byId("map-atlas");
     if (!box) return;
@@ -266,7 +268,12 @@
     for (const name of box.querySelectorAll(".lab")) {
       const code = Number(name.dataset.code);
       // A section's title is no wider than the section, so that it names nothing else.
-      if (name.dataset.um) name.style.maxWidth = `${Math.max(40, Number(name.dataset.um) / umPerPixel(maps.atlas) + 12)}px`;
+      if (name.dataset.um) name.style.maxWidth = `${Math.max(40, Number(name.dataset.um) / umPerPixel(maps.atlas))}px`;
+      // Small sections go by the name of their data set, until they are wide enough for their own.
+      if (name.dataset.each) {
+        const narrow = Number(name.dataset.each) / umPerPixel(maps.atlas) < NARROW;
+        if (narrow !== name.classList.contains("group")) { name.style.visibility = "hidden"; continue; }
+      }
       if (only.length && code >= 0 && !only.includes(code)) { name.style.visibility = "hidden"; continue; }
       const r = name.getBoundingClientRect();
       const off = r.left < edge.left + 4 || r.right > edge.right - 4 || r.top < edge.top + 4 || r.bottom > edge.bottom - 4;

@@ -117,10 +117,25 @@
   explorer.acts["jobs-close"] = () => { document.getElementById("jobs-card").hidden = true; };
 
   explorer.toggleFold = function (side) {
+    if (isNarrow() && sheets.includes(side)) { explorer.acts.sheet(side); return; }
     const app = document.getElementById("app");
     app.classList.toggle(`no-${side}`);
     window.dispatchEvent(new Event("resize"));
   };
+  // On narrow screens panels are sheets: one at a time, closed by the button that opened it.
+  const sheets = ["right", "dock"];
+  const isNarrow = () => window.matchMedia("(max-width: 1023px)").matches;
+  function sheet(name, open) {
+    const app = document.getElementById("app");
+    for (const each of sheets) app.classList.toggle(`show-${each}`, each === name && open);
+    for (const button of document.querySelectorAll('[data-act="sheet"]')) {
+      button.setAttribute("aria-pressed", app.classList.contains(`show-${button.dataset.value}`));
+    }
+    window.dispatchEvent(new Event("resize"));
+  }
+  explorer.sheet = sheet;
+  explorer.acts.sheet = (value) => sheet(value, !document.getElementById("app").classList.contains(`show-${value}`));
+
   explorer.acts.rail = function (value) {
     const left = document.getElementById("left");
     left.classList.toggle("over", value !== left.dataset.over || !left.classList.contains("over"));

@@ -171,7 +171,9 @@
     const annotating = view.panel === "annotate";
     explorer.byId("see").hidden = annotating;
     explorer.byId("annotate").hidden = !annotating;
-    explorer.byId("app").classList.toggle("wide", annotating);
+    const app = explorer.byId("app");
+    if (annotating && !app.classList.contains("wide")) explorer.sheet("right", true);
+    app.classList.toggle("wide", annotating);
     document.body.classList.toggle("query", explorer.isQuery(view.section));
   }
 

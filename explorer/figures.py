@@ -213,7 +213,7 @@ def mean_rows(rows: Sequence[Mapping[str, Any]], most_rows: int) -> list[Child]:
             r["name"],
             r["mean"] / most,
             r["colour"],
-            words.number(r["mean"]),
+            words.mean(r["mean"]),
             f"{r['name']}, mean {words.number(r['mean'])} of {words.plural(r['n'], 'cell')}",
         )
         for r in rows[:most_rows]

@@ -11,7 +11,7 @@ import dash_leaflet as dl
 
 from explorer import words
 
-#: Sections of an atlas beyond which they are named by their place.
+#: Sections of a data set beyond which they are named by their place.
 MANY = 24
 
 
@@ -19,8 +19,11 @@ def _latlng(x: float, y: float, world: float) -> list[float]:
     return [-256 * y / world, 256 * x / world]
 
 
-def _name(text: str, at: list[float], kind: str, code: int = -1, um: float = 0) -> dl.DivMarker:
+def _name(
+    text: str, at: list[float], kind: str, code: int = -1, um: float = 0, each: float = 0
+) -> dl.DivMarker:
     width = f' data-um="{um:.0f}"' if um else ""
+    width += f' data-each="{each:.0f}"' if each else ""
     # Leaflet takes markup here; a name is text, so it is escaped.
     icon_options = {
         "html": f'<span class="lab {kind}" data-code="{code}"{width}>{escape(text)}</span>',
@@ -53,18 +56,55 @@ def tissue_names(
 
 
 def section_names(sections: Sequence[Mapping[str, Any]], world: float) -> list[dl.DivMarker]:
-    """Return the titles of sections, above each of them; the largest first.
+    """Return names above sections, and above the first of each large data set; the largest first.
 
-    Of many sections the place along the axis tells more than a title cut short.
+    The scripts print a name once its section is wide enough on screen; until then the name of a
+    data set stands for its sections. Of many sections the place along the axis tells more than a
+    title cut short.
     """
-    many = len(sections) > MANY
-    ranked = sorted(sections, key=lambda s: s["bounds"][0] - s["bounds"][2])
-    return [
-        _name(
-            words.signed(s["position"]) if many and s["position"] is not None else s["title"],
-            _latlng(s["bounds"][0], s["bounds"][1], world),
-            "sect",
-            um=s["bounds"][2] - s["bounds"][0],
-        )
-        for s in ranked
-    ]
+    called = distinct(sections)
+    rows = _rows(sections)
+    members: dict[str, list[Mapping[str, Any]]] = {}
+    for entry in sections:
+        members.setdefault(entry["dataset"], []).append(entry)
+    groups = [_group(name, found, world) for name, found in members.items() if len(found) > MANY]
+    singles = []
+    for entry in sorted(sections, key=lambda s: -_width(s)):
+        left, top, right, _ = entry["bounds"]
+        many = len(members[entry["dataset"]]) > MANY and entry["position"] is not None
+        text = words.signed(entry["position"]) if many else called[entry["id"]]
+        room = max(right - left, 0.94 * rows[entry["id"]])
+        at = _latlng(left, top, world)
+        singles.append(_name(text, at, "sect", um=room, each=right - left if many else 0))
+    return [*groups, *singles]
+
+
+def _width(entry: Mapping[str, Any]) -> float:
+    return float(entry["bounds"][2] - entry["bounds"][0])
+
+
+def _group(name: str, sections: Sequence[Mapping[str, Any]], world: float) -> dl.DivMarker:
+    """Return the name of a data set of many sections, above the first of its top row."""
+    first = min(sections, key=lambda s: (s["bounds"][1], s["bounds"][0]))
+    top = min(s["bounds"][1] for s in sections)
+    row = [s for s in sections if s["bounds"][1] < first["bounds"][3]]
+    left = min(s["bounds"][0] for s in row)
+    widths = sorted(_width(s) for s in sections)
+    text = f"{name}, {words.plural(len(sections), 'section')}"
+    across = max(s["bounds"][2] for s in row) - left
+    return _name(text, _latlng(left, top, world), "sect group", um=across, each=widths[0])
+
+
+def _rows(sections: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Return how far each section's left edge is from that of the next in its row, micrometres."""
+    room = {}
+    for entry in sections:
+        left, top, _, bottom = entry["bounds"]
+        head = top - 0.25 * (bottom - top)
+        nexts = [
+            s["bounds"][0] - left
+            for s in sections
+            if s["bounds"][0] > left and s["bounds"][1] < bottom and s["bounds"][3] > head
+        ]
+        room[entry["id"]] = min(nexts, default=_width(entry))
+    return room

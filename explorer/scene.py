@@ -67,10 +67,9 @@ def plane_of(backend: Backend, section: str, key: LayerKey) -> tuple[dict[str, A
         steps = steps_back(
             key, gene_choices(backend, section, key), opening_layer(backend, section)
         )
-        # Without the label the tissue stays in sight, grey.
-        is_known = key.kind == "label" and key.name in info_atlas["labels"]
-        found["drawn"] = is_known and found["plane"] == MONTAGE
-        return found, empty_state(error.message, _reason(error), steps)
+        # The tissue stays in sight, grey, where other sections of the plane have the layer.
+        found["drawn"] = found["plane"] == MONTAGE and _somewhere(backend, key)
+        return found, empty_state(error.message, _reason(error, found["drawn"]), steps)
     # Cell types are spread all over; only places have a spot to print their name on.
     places = [i.key for i in grouped(layers).places]
     named = key if key in places else places[0] if places else ""
@@ -112,6 +111,14 @@ def _layer(backend: Backend, section: str, key: LayerKey, layers: Sequence[Layer
     raise UnknownLayer(f"This section has no {noun}.")
 
 
+def _somewhere(backend: Backend, key: LayerKey) -> bool:
+    try:
+        backend.layer(MONTAGE, key)
+    except AtlasError:
+        return False
+    return True
+
+
 def _covered(backend: Backend, section: str, key: LayerKey) -> int:
     """Return how many cells carry a label."""
     return sum(n for code, n in backend.counts(section, key).items() if code != MISSING)
@@ -138,9 +145,9 @@ def opening_layer(backend: Backend, section: str) -> str:
     return DENSITY
 
 
-def _reason(error: AtlasError) -> str:
-    hints = [h for h in error.hints if h and not h.startswith("Show ")]
-    return " ".join(hints) or "Other sections of the atlas may have it."
+def _reason(error: AtlasError, elsewhere: bool) -> str:
+    hints = [h for h in error.hints if h and not h.startswith(("Show ", "Choose another"))]
+    return " ".join(hints) or ("Other sections of this atlas have it." if elsewhere else "")
 
 
 def gene_choices(backend: Backend, section: str, key: LayerKey) -> list[str]:

@@ -53,6 +53,13 @@ def number(value: float) -> str:
     return text.replace("-", "\u2212")
 
 
+def mean(value: float) -> str:
+    """Return a mean as it fits into a narrow column: small ones with two digits."""
+    if 0 < abs(value) < 0.001:
+        return "<0.001"
+    return number(float(f"{value:.2g}") if abs(value) < 0.1 else value)
+
+
 def size(bytes_: float) -> str:
     """Return a file size."""
     for unit in ("bytes", "kB", "MB"):

@@ -16,7 +16,7 @@ from explorer import figures, ids, words
 from explorer.components import Child, icon_button, skeleton
 from explorer.icons import icon
 from explorer.names import distinct
-from explorer.state import MONTAGE, default_layer, grouped, ordered
+from explorer.state import MONTAGE, PLACES, default_layer, grouped, ordered
 
 if TYPE_CHECKING:
     from backend.service import Backend
@@ -32,7 +32,7 @@ THUMB = (68, 84)
 def layout(backend: Backend) -> tuple[html.Div, html.Footer]:
     """Return the path bar and the dock."""
     info = backend.atlas_info()
-    return _head(info["can_annotate"]), _dock(info["layouts"])
+    return _head(info["can_annotate"]), dock(info["layouts"])
 
 
 def _head(can_query: bool) -> html.Div:
@@ -49,6 +49,8 @@ def _head(can_query: bool) -> html.Div:
             html.Span(id=ids.FACTS, className="t3 s num cut hide-s"),
             html.Span(className="grow"),
             download_menu(can_query),
+            icon_button("table", "What you see (])", "sheet", "right", "narrow"),
+            icon_button("layers", "Sections and distribution (D)", "sheet", "dock", "narrow"),
         ],
         className="head",
     )
@@ -91,7 +93,8 @@ def _menu_item(glyph: str, word: str, hint: str, value: str, kind: str = "") -> 
     )
 
 
-def _dock(layouts: Sequence[str]) -> html.Footer:
+def dock(layouts: Sequence[str]) -> html.Footer:
+    """Return strip and distribution, and the UMAP between them where the atlas has one."""
     strip = html.Section(
         [
             html.H3("Sections", id=ids.STRIP_TITLE),
@@ -161,7 +164,7 @@ def register(app: Dash, backend: Backend) -> None:
         try:
             return distribution_of(backend, section, key, view)
         except AtlasError:
-            return [html.H3("Distribution"), html.Div("Nothing on screen.", className="s t3")], ""
+            return _no_distribution()
 
 
 def path_of(entry: Mapping[str, Any]) -> list[tuple[str, str, str]]:
@@ -265,15 +268,18 @@ def distribution_of(
     layers = backend.layers(section)
     groups = grouped(layers)
     if key.kind == "label":
-        is_place = key in [i.key for i in groups.places]
         shown = next((i for i in layers if i.key == key), None)
-        info = groups.types[0] if is_place and groups.types else shown
-        return _shares(backend, section, info, view) if info else ([], "")
+        info = groups.types[0] if key.name in PLACES and groups.types else shown
+        return _shares(backend, section, info, view) if info else _no_distribution()
     by = (groups.places or groups.types or (None,))[0]
     if by is None or key.kind == "density":
         first = (groups.types or groups.places or (None,))[0]
-        return _shares(backend, section, first, view) if first else ([], "")
+        return _shares(backend, section, first, view) if first else _no_distribution()
     return _means(backend, section, key, by)
+
+
+def _no_distribution() -> tuple[list[Child], str]:
+    return [html.H3("Distribution"), html.Div("No labels to count by.", className="s t3")], ""
 
 
 def _heading(title: str, aside: str) -> html.H3:

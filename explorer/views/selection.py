@@ -24,8 +24,9 @@ from explorer.components import (
     skeleton,
     tag,
 )
+from explorer.everywhere import section_means
 from explorer.legend import groups_of, legend, split_missing
-from explorer.state import PALETTES, QUERY, grouped
+from explorer.state import MONTAGE, PALETTES, QUERY, grouped
 
 if TYPE_CHECKING:
     from backend.service import Backend
@@ -244,7 +245,10 @@ def parts_block(backend: Backend, name: str, key: LayerKey, codes: Sequence[int]
         return None
     if key.kind != "label":
         by = groups.types or groups.places
-        return _means_block(backend, name, key, by[0]) if by else None
+        blocks = [_means_block(backend, name, key, by[0])] if by else []
+        if name == MONTAGE and key.kind in ("measured", "imputed"):
+            blocks.append(section_means(backend.gene_means(key.name, key.kind)))
+        return [b for b in blocks if b is not None] or None
     is_place = any(i.key == key for i in groups.places)
     others = groups.types if is_place else groups.places
     info = next((i for i in (*groups.places, *groups.types) if i.key == key), None)
@@ -264,8 +268,10 @@ def parts_block(backend: Backend, name: str, key: LayerKey, codes: Sequence[int]
     return section(title, *figures.stack(rows, total))
 
 
-def _means_block(backend: Backend, name: str, key: LayerKey, by: LayerInfo) -> html.Div:
+def _means_block(backend: Backend, name: str, key: LayerKey, by: LayerInfo) -> Any:
     rows = backend.means(name, key, by.key)
+    if not rows:
+        return None
     body = html.Div(figures.mean_rows(rows, LISTED), className="dist wide")
     return section(f"Mean by {by.title.lower()}", body)
 

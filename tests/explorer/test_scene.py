@@ -11,7 +11,7 @@ from explorer.names import distinct, section_names, tissue_names
 from explorer.scene import opening_layer, plane_of
 from explorer.views.colour import gene_kinds, option_rows
 from explorer.views.map import deepest_zoom, hover_card
-from explorer.views.sections import crumbs, distribution_of, path_of, strip_layer, strip_of
+from explorer.views.sections import crumbs, distribution_of, dock, path_of, strip_layer, strip_of
 from explorer.views.selection import parts_block, range_block
 from tests.explorer.said import having, text
 
@@ -150,7 +150,9 @@ def test_names_are_escaped_where_leaflet_takes_markup() -> None:
 def test_many_sections_are_named_by_their_place(backend: Backend) -> None:
     entry = {**backend.section_entry("alpha"), "position": -0.6}
     assert "Alpha" in section_names([entry], 1000.0)[0].iconOptions["html"]
-    assert "\u22120.60" in section_names([entry] * 30, 1000.0)[0].iconOptions["html"]
+    group, *names = section_names([entry] * 30, 1000.0)
+    assert "tiny, 30 sections" in group.iconOptions["html"]
+    assert all("\u22120.60" in n.iconOptions["html"] for n in names)
 
 
 def test_the_path_leads_back_to_all_sections(backend: Backend) -> None:
@@ -221,3 +223,18 @@ def test_parts_follow_the_isolated_class(backend: Backend) -> None:
 @pytest.mark.parametrize(("world_um", "zoom"), [(1000.0, 6), (72_000.0, 12), (1.0, 4)])
 def test_the_deepest_zoom_shows_a_tenth_of_a_micrometre(world_um: float, zoom: int) -> None:
     assert deepest_zoom(world_um) == zoom
+
+
+def test_small_sections_of_a_large_data_set_are_printed_once_they_are_wide(
+    backend: Backend,
+) -> None:
+    entry = {**backend.section_entry("alpha"), "position": -0.6}
+    _, name, *_ = section_names([entry] * 30, 1000.0)
+    (alone,) = section_names([entry], 1000.0)
+    assert "data-each" in name.iconOptions["html"]
+    assert "data-each" not in alone.iconOptions["html"]
+
+
+def test_the_dock_has_a_umap_where_the_atlas_has_one() -> None:
+    assert having(dock(["umap"]), "id", "umap")
+    assert not having(dock([]), "id", "umap")

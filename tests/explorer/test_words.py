@@ -97,3 +97,10 @@ def test_a_label_of_a_query_is_annotated() -> None:
 )
 def test_a_path_leaves_out_what_its_data_set_says(title: str, technology: str, short: str) -> None:
     assert words.short_title({"title": title, "technology": technology}) == short
+
+
+@pytest.mark.parametrize(
+    ("value", "said"), [(0.683, "0.683"), (0.00819, "0.0082"), (0.0001, "<0.001"), (0.0, "0")]
+)
+def test_a_mean_fits_its_column(value: float, said: str) -> None:
+    assert words.mean(value) == said
