@@ -59,5 +59,5 @@ def test_mistakes_are_named(tmp_path: Path, text: str, words: str) -> None:
 
 def test_the_configuration_of_the_brain_can_be_read() -> None:
     config = BuildConfig.load(ROOT / "backend/build/brain.yaml")
-    assert config.name == "brain"
+    assert config.name == "Mouse brain"
     assert len(config.sets) == 18

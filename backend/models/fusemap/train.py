@@ -27,6 +27,7 @@ from backend.models.fusemap.labels import LabelSettings, common_categories, trai
 from backend.models.fusemap.model import Model, SectionRecord, to_checkpoint
 from backend.models.fusemap.nearest import learn_niches
 from backend.models.fusemap.space import (
+    LEAST_SHARED_GENES,
     Mapped,
     Reference,
     Space,
@@ -90,6 +91,13 @@ class TrainParams:
         )
 
 
+def _is_enough(section: SectionData) -> bool:
+    """Whether a section has cells and detected genes enough to learn from."""
+    if section.n_cells < LEAST_TRAINING_CELLS:
+        return False
+    return int((section.counts.getnnz(axis=0) > 0).sum()) >= LEAST_SHARED_GENES
+
+
 def train(
     sections: Sequence[SectionData],
     params: TrainParams,
@@ -102,7 +110,7 @@ def train(
     Parameters
     ----------
     sections : sequence of SectionData
-        Those without expression are passed over.
+        Those with too few cells or detected genes are passed over.
     params : TrainParams
     ctx : RunContext
     folder : Path or None
@@ -115,11 +123,11 @@ def train(
     TooFewCells
         If no section has expression of enough cells.
     """
-    used = [s for s in sections if s.counts.shape[1] and s.n_cells >= LEAST_TRAINING_CELLS]
+    used = [s for s in sections if _is_enough(s)]
     if not used:
         raise TooFewCells(
             "No section has expression of enough cells to train on.",
-            f"Sections need expression and at least {LEAST_TRAINING_CELLS} cells.",
+            f"Sections need {LEAST_SHARED_GENES} genes and {LEAST_TRAINING_CELLS} cells.",
         )
     genes = union_of_genes(used)
     references = _references(used, genes, params, ctx.part(0, 0.2))
