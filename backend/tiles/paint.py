@@ -86,7 +86,7 @@ class LabelPainter(_Painting):
         self._label = values.atlas.label(key.name)
         self._wanted = shade.wanted_codes(style.only, len(self._label.categories))
         self._least = style.least
-        self.colours = shade.label_colours(self._label.categories)
+        self.colours = values.label_colours(key.name)
 
     def pixels(self, tile: TileAddress, parts: list[Part]) -> Colours:
         """Return the colour indices of a tile of cells smaller than pixels, (size, size)."""

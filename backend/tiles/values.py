@@ -18,9 +18,12 @@ from backend.store.morton import gather
 from backend.store.pyramid import PyramidLevel
 from backend.tiles.cache import ArrayCache
 from backend.tiles.raster import imputed, mean_of_bins
+from backend.tiles.shade import label_colours
 
-#: Bytes of columns and of bin means that one renderer keeps.
-KEPT_BYTES = 384 << 20
+#: Bytes of columns and of bin means that one renderer keeps; every process of a server has one.
+KEPT_BYTES = 64 << 20
+#: What densities of all cells are divided by, so that half precision holds them.
+DENSITY_UNIT = np.float32(16)
 #: Density is counted in squares of at least this many cell radii: a few dozen cells.
 DENSITY_RADII = 10
 #: Finest grid that density is counted on: 2**10 squares per side of a slot.
@@ -166,7 +169,8 @@ class Values:
             return imputed(np.asarray(embedding.values[rows]), np.arange(len(rows)), *found)
         if key.kind in ("measured", "density"):
             whole: NDArray[Any] = self.cache.get(("whole", key), lambda: self._whole(key))
-            return whole[rows].astype(np.float32)
+            found = whole[rows].astype(np.float32)
+            return found * DENSITY_UNIT if key.kind == "density" else found
         return self._gathered(str(key), atlas.number(key).values, rows).astype(np.float32)
 
     def anywhere_codes(
@@ -187,12 +191,12 @@ class Values:
         return np.asarray(column[rows])
 
     def _whole(self, key: LayerKey) -> NDArray[Any]:
-        """Return measured values (half precision, as they are drawn) or densities of all cells."""
+        """Return measured values or densities of all cells, in half precision, as drawn."""
         atlas, counted = self.atlas, key.kind == "density"
-        out = np.full(atlas.n_cells, np.nan, np.float32 if counted else np.float16)
+        out = np.full(atlas.n_cells, np.nan, np.float16)
         for info in atlas.sections():
             if counted:
-                out[info.rows] = self._density(info, key)
+                out[info.rows] = self._density(info, key) / DENSITY_UNIT
             elif self.has(info, key):
                 out[info.rows] = self._measured(info, key)
         return out
@@ -218,7 +222,12 @@ class Values:
 
         def make() -> Number:
             bins = self.bins(level, info.rows)
-            values = self.of(info, key, info.rows)
+            # The column itself is not kept: an overview asks for those of all sections.
+            values = (
+                self._measured(info, key)
+                if key.kind == "measured" and self.has(info, key)
+                else self.of(info, key, info.rows)
+            )
             return mean_of_bins(level.first[bins], values, info.first)
 
         kept: Number = self.cache.get(("bins", info.id, key, level.level), make)
@@ -231,6 +240,15 @@ class Values:
             first = self.cache.get(("first", level.level), lambda: np.asarray(level.first))
         edges = np.searchsorted(first, [rows.start, rows.stop])
         return slice(int(edges[0]), int(edges[1]))
+
+    def label_colours(self, name: str) -> NDArray[np.uint8]:
+        """Return the colour table of a label (``shade.label_colours``), made once."""
+        categories = self.atlas.label(name).categories
+        made = self.opened.get(("colours", name))
+        if made is None:
+            made = self.opened[("colours", name)] = label_colours(categories)
+        found: NDArray[np.uint8] = made
+        return found
 
     def density_level(self, info: SectionInfo) -> int:
         """Return the atlas level whose nodes are the squares that density is counted in."""
