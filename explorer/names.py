@@ -41,10 +41,17 @@ def distinct(sections: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     found = {}
     for entries in members.values():
         titles = [words.short_title(e) for e in entries]
-        start = commonprefix(titles).rfind(" ") + 1 if len(titles) > 1 else 0
+        start = _shared(titles)
         for entry, title in zip(entries, titles, strict=True):
-            found[entry["id"]] = title[start:] or title
+            found[entry["id"]] = title[start:].lstrip(" ,") or title
     return found
+
+
+def _shared(titles: Sequence[str]) -> int:
+    """Return how many characters titles share up to the end of a word."""
+    start = commonprefix(titles) if len(titles) > 1 else ""
+    is_word = all(not t[len(start) : len(start) + 1].isalnum() for t in titles)
+    return len(start) if is_word else start.rfind(" ") + 1
 
 
 def tissue_names(

@@ -69,7 +69,7 @@ def plane_of(backend: Backend, section: str, key: LayerKey) -> tuple[dict[str, A
         )
         # The tissue stays in sight, grey, where other sections of the plane have the layer.
         found["drawn"] = found["plane"] == MONTAGE and _somewhere(backend, key)
-        return found, empty_state(error.message, _reason(error, found["drawn"]), steps)
+        return found, empty_state(error.message, _reason(error, key, found["drawn"]), steps)
     # Cell types are spread all over; only places have a spot to print their name on.
     places = [i.key for i in grouped(layers).places]
     named = key if key in places else places[0] if places else ""
@@ -145,9 +145,10 @@ def opening_layer(backend: Backend, section: str) -> str:
     return DENSITY
 
 
-def _reason(error: AtlasError, elsewhere: bool) -> str:
+def _reason(error: AtlasError, key: LayerKey, elsewhere: bool) -> str:
     hints = [h for h in error.hints if h and not h.startswith(("Show ", "Choose another"))]
-    return " ".join(hints) or ("Other sections of this atlas have it." if elsewhere else "")
+    what = "them" if key.kind == "label" else "it"
+    return " ".join(hints) or (f"Other sections of this atlas have {what}." if elsewhere else "")
 
 
 def gene_choices(backend: Backend, section: str, key: LayerKey) -> list[str]:

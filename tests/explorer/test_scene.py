@@ -178,6 +178,8 @@ def test_thumbnails_of_a_data_set_are_told_apart_by_what_their_titles_do_not_sha
         for k, t in titles.items()
     ]
     assert distinct(entries) == {"a": "Hippo1", "b": "Hippo2", "c": "Cortex"}
+    bulbs = [{**entries[0], "title": t, "id": t} for t in ("Bulb MOB1", "Bulb, replicate 11")]
+    assert list(distinct(bulbs).values()) == ["MOB1", "replicate 11"]
 
 
 def test_a_thumbnail_is_cropped_to_the_extent(backend: Backend) -> None:
