@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.analysis.differential import differential
-from backend.analysis.selection import inside
 from backend.core.data import SectionInfo
-from backend.core.errors import BadRequest, TooFewCells, UnknownLayer
+from backend.core.errors import BadRequest
 from backend.core.geometry import Bounds
 from backend.core.job import Job
 from backend.core.layers import LayerInfo, LayerKey, Style, TileKey
@@ -24,7 +22,7 @@ from backend.core.settings import Settings
 from backend.intake.check import Preflight, preflight, preview
 from backend.intake.uploads import Uploads
 from backend.jobs.queue import JobQueue
-from backend.service import cells, search, summary, tables
+from backend.service import cells, search, selections, summary, tables
 from backend.service.answers import Answers
 from backend.service.layers import describe
 from backend.service.planes import MONTAGE, QUERY_PREFIX, Plane, Planes
@@ -33,19 +31,8 @@ from backend.tiles.figure import figure_png
 from backend.tiles.layouts import layout_names, parse_layout
 from backend.tiles.render import Histogram, Tile
 
-#: Cells of a selection that enter a comparison, at most; a seeded draw above that.
-COMPARED = 20_000
 #: Farthest distance at which a cell of a layout is picked, as a part of the plane's side.
 PLACE_RADIUS = 0.005
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """Some cells of a section: rows counted from its first cell."""
-
-    plane: Plane
-    info: SectionInfo
-    rows: NDArray[np.int64]
 
 
 class Backend:
@@ -311,66 +298,16 @@ class Backend:
 
     def select(self, section: str, polygon: list[list[float]]) -> dict[str, Any]:
         """Return count and composition of the cells inside a polygon of section coordinates."""
-        chosen = self._selection({"section": section, "polygon": polygon})
-        atlas = chosen.plane.atlas
-        at = chosen.info.first + chosen.rows
-        labels = {}
-        for name in atlas.labels():
-            label = atlas.label(name)
-            codes = np.asarray(label.codes[chosen.info.rows])[at - chosen.info.first]
-            found = np.bincount(codes[codes >= 0], minlength=len(label.categories))
-            labels[name] = [
-                {"code": int(c), "name": label.categories[c].name, "count": int(found[c])}
-                for c in np.argsort(-found, kind="stable")
-                if found[c] > 0
-            ]
-        return {"section": section, "n_cells": len(chosen.rows), "labels": labels}
+        return selections.summarise(
+            selections.choose(self.planes, {"section": section, "polygon": polygon})
+        )
 
     def compare(
         self, a: Mapping[str, Any], b: Mapping[str, Any], limit: int = 50
     ) -> dict[str, Any]:
         """Return the genes that differ between two selections of measured expression."""
-        first, second = self._selection(a), self._selection(b)
-        counts_a, genes_a = _expression(first)
-        counts_b, genes_b = _expression(second)
-        at_b = {g: i for i, g in enumerate(genes_b)}
-        shared = [(i, at_b[g]) for i, g in enumerate(genes_a) if g in at_b]
-        if not shared:
-            raise UnknownLayer(
-                "The two selections share no measured gene.",
-                "Compare cells of sections with overlapping panels.",
-            )
-        left, right = [i for i, _ in shared], [j for _, j in shared]
-        names = tuple(first.plane.atlas.genes.symbol[genes_a[i]] for i in left)
-        table = differential(counts_a[:, left], counts_b[:, right], names)
-        return {
-            "n_a": len(first.rows),
-            "n_b": len(second.rows),
-            "n_genes": len(names),
-            "test": "Welch's t on log1p counts, Benjamini-Hochberg; cells are not animals",
-            "genes": [row._asdict() for row in table[:limit]],
-        }
-
-    def _selection(self, spec: Mapping[str, Any]) -> Selection:
-        section = str(spec.get("section", ""))
-        if section in ("", MONTAGE) or self.planes.of(section)[1] == MONTAGE:
-            raise BadRequest("A selection needs one section.", "Name it as 'section'.")
-        plane, inner = self.planes.of(section)
-        info = plane.atlas.section(inner)
-        layout = parse_layout(section)
-        if "polygon" in spec and layout is not None:
-            own = plane.renderer.layout(layout)
-            within = inside(own.positions(slice(0, len(own))), _polygon(spec["polygon"]))
-            rows = np.sort(own.rows[within].astype(np.int64)) - info.first
-        elif "polygon" in spec:
-            xy = np.asarray(plane.atlas.xy[info.rows])
-            rows = np.flatnonzero(inside(xy, _polygon(spec["polygon"])))
-        else:
-            key = LayerKey.parse(str(spec.get("layer", "")))
-            summary.require_label(plane.atlas, key)
-            codes = np.asarray(plane.atlas.label(key.name).codes[info.rows])
-            rows = np.flatnonzero(codes == _integer(spec.get("code"), "code"))
-        return Selection(plane, info, rows)
+        chosen = [selections.choose(self.planes, spec) for spec in (a, b)]
+        return selections.compare(chosen[0], chosen[1], limit)
 
     # -- uploads and jobs -------------------------------------------------------------------
 
@@ -410,40 +347,6 @@ def _fingerprint(checkpoint: Path | None) -> str:
 
 def _n_imputable(embedding: NDArray[np.float32] | None) -> int:
     return 0 if embedding is None else int(np.any(embedding, axis=1).sum())
-
-
-def _integer(value: Any, name: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise BadRequest(f"'{name}' is not a whole number.", f"Send {name} as a number.")
-    return value
-
-
-def _polygon(points: Any) -> NDArray[np.float64]:
-    try:
-        polygon = np.asarray(points, dtype=np.float64)
-    except (TypeError, ValueError):
-        polygon = np.empty((0, 0))
-    good = polygon.ndim == 2 and polygon.shape[1:] == (2,) and 3 <= len(polygon) <= 10_000
-    if not good or not np.isfinite(polygon).all():
-        raise BadRequest(
-            "The polygon cannot be read.", "Send 3 to 10,000 corners as [[x, y], ...] in µm."
-        )
-    return polygon
-
-
-def _expression(chosen: Selection) -> tuple[Any, list[int]]:
-    expression = chosen.plane.atlas.expression(chosen.info.id)
-    if expression is None:
-        raise UnknownLayer(
-            f"Section '{chosen.info.title}' has labels only, no expression.",
-            "Choose a section with counts.",
-        )
-    rows = chosen.rows
-    if len(rows) < 2:
-        raise TooFewCells("A selection has fewer than two cells.", "Draw a larger one.")
-    if len(rows) > COMPARED:
-        rows = np.sort(np.random.default_rng(0).choice(rows, COMPARED, replace=False))
-    return expression.matrix()[rows], [int(g) for g in expression.genes]
 
 
 def default_checkpoint(atlas_path: Path) -> Path | None:
