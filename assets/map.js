@@ -298,6 +298,8 @@
     map.on("moveend", () => { if (!following && !settling) moved(map); });
     map.on("move", () => { if (!following) follow(map, map === maps.query ? maps.atlas : maps.query); });
     map.on("zoomend viewreset", thin);
+    // Between whole levels tiles are scaled: they overlap by a hair, so that no seam shows.
+    map.on("zoomend moveend", () => box.classList.toggle("between", map.getZoom() % 1 !== 0));
     explorer.wirePointer(map);
     sizes.observe(box);
     if (explorer.view && plane) requestAnimationFrame(() => settle(explorer.view));
