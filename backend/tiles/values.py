@@ -169,8 +169,8 @@ class Values:
             return imputed(np.asarray(embedding.values[rows]), np.arange(len(rows)), *found)
         if key.kind in ("measured", "density"):
             whole: NDArray[Any] = self.cache.get(("whole", key), lambda: self._whole(key))
-            found = whole[rows].astype(np.float32)
-            return found * DENSITY_UNIT if key.kind == "density" else found
+            shown = whole[rows].astype(np.float32)
+            return shown * DENSITY_UNIT if key.kind == "density" else shown
         return self._gathered(str(key), atlas.number(key).values, rows).astype(np.float32)
 
     def anywhere_codes(

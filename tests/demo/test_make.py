@@ -79,3 +79,21 @@ def test_progress_grows_to_one(tmp_path: Path) -> None:
     make_demo(tmp_path / "demo.zarr", sections=2, cells=200, genes=40, ctx=ctx)
     assert seen == sorted(seen)
     assert seen[-1] == 1.0
+
+
+def test_a_run_that_was_killed_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    wrote: list[str] = []
+
+    def report(_: float, message: str) -> None:
+        wrote.extend([message] if "Wrote" in message else [])
+        if len(wrote) == 2:
+            raise KeyboardInterrupt
+
+    size = {"sections": 3, "cells": 300, "genes": 40}
+    with pytest.raises(KeyboardInterrupt):
+        make_demo(tmp_path / "demo.zarr", **size, ctx=RunContext(report=report))
+    left: list[str] = []
+    ctx = RunContext(report=lambda _, message: left.append(message))
+    make_demo(tmp_path / "demo.zarr", **size, ctx=ctx)
+    assert sum("Wrote" in message for message in left) == 1
+    assert Atlas.open(tmp_path / "demo.zarr").n_cells == 300
