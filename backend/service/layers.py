@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from backend.core.data import SectionInfo
+from backend.core.data import Provenance, SectionInfo
 from backend.core.errors import UnknownLayer
 from backend.core.layers import LayerInfo, LayerKey, Trust
 from backend.service.planes import MONTAGE, Plane
@@ -33,7 +33,7 @@ def describe(plane: Plane, section: str, key: LayerKey) -> LayerInfo:
     if key.kind in ("measured", "imputed"):
         return _gene(plane, section, key)
     number = plane.atlas.number(key)
-    return _numeric(plane, section, key, number.title, number.unit, number.provenance)
+    return _numeric(plane, section, key, number.title, number.unit, _source(number.provenance))
 
 
 def _label(atlas: Atlas, key: LayerKey) -> LayerInfo:
@@ -44,7 +44,8 @@ def _label(atlas: Atlas, key: LayerKey) -> LayerInfo:
         title,
         categories=label.categories,
         version=atlas.version,
-        provenance=str(label.provenance or "published labels"),
+        provenance=_source(label.provenance)
+        or ("simulated labels" if atlas.simulated else "published labels"),
     )
 
 
@@ -54,7 +55,7 @@ def _numeric(
     key: LayerKey,
     title: str,
     unit: str,
-    provenance: object = "",
+    provenance: str = "",
     trust: Trust | None = None,
 ) -> LayerInfo:
     return LayerInfo(
@@ -63,7 +64,7 @@ def _numeric(
         unit,
         span=plane.renderer.span(section, key),
         version=plane.atlas.version,
-        provenance=str(provenance or ""),
+        provenance=provenance,
         trust=trust,
     )
 
@@ -89,7 +90,7 @@ def _gene(plane: Plane, section: str, key: LayerKey) -> LayerInfo:
             else "The section has no expression, or the atlas no trained embedding of this gene.",
         )
     embedding = atlas.embedding("cell")
-    source = str(embedding.provenance) if embedding else ""
+    source = _source(embedding.provenance) if embedding else ""
     return _numeric(
         plane, section, key, symbol, "log1p normalised counts", source, trust_of(atlas, gene)
     )
@@ -118,3 +119,15 @@ def trust_of(atlas: Atlas, gene: int) -> Trust | None:
         "nearest neighbours in shared genes",
         TRUST_HOW,
     )
+
+
+def _source(provenance: Provenance | None) -> str:
+    """Return where a result comes from as one phrase; the whole record stays in the store."""
+    if provenance is None:
+        return ""
+    n = len(provenance.data)
+    parts = [f"{provenance.model} {provenance.version}"]
+    if "checkpoint" in provenance.parameters:
+        parts.append(f"checkpoint {provenance.parameters['checkpoint']}")
+    parts += [f"{n} section{'s' if n != 1 else ''}", f"seed {provenance.seed}"]
+    return ", ".join(parts)

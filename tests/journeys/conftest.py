@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,6 +43,36 @@ class Site:
     folder: Path
     query: Path
     log: Path
+    pid: int
+
+    @contextmanager
+    def paused_worker(self) -> Iterator[None]:
+        """Hold the compute process, so that a job stays where a person can still act on it."""
+        workers = [p for p in _children(self.pid) if b"worker" in _command(p)]
+        assert workers
+        for pid in workers:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in workers:
+                os.kill(pid, signal.SIGCONT)
+
+
+def _children(parent: int) -> list[int]:
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except FileNotFoundError:
+            continue  # it ended meanwhile
+        if int(fields[1]) == parent:
+            found.append(int(stat.parent.name))
+    return found
+
+
+def _command(pid: int) -> bytes:
+    return Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
 def run_backend(*arguments: object) -> None:
@@ -76,7 +108,7 @@ def site(demo_folder: Path) -> Iterator[Site]:
         try:
             url = f"http://127.0.0.1:{port}"
             _wait_for(url + "/healthz", server, log)
-            yield Site(url, demo_folder, demo_folder / "demo_query.h5ad", log)
+            yield Site(url, demo_folder, demo_folder / "demo_query.h5ad", log, server.pid)
         finally:
             server.terminate()
             server.wait(timeout=20)

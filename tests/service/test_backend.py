@@ -146,6 +146,8 @@ def test_a_gene_that_was_not_measured_says_what_to_show_instead(backend: Backend
     assert info.title == "Gad1"
     assert info.trust is not None
     assert info.trust.figure == pytest.approx(0.6)
+    assert info.provenance == "fusemap 0, 1 section, seed 7"
+    assert backend.layer("beta", REGION).provenance == "simulated labels"
 
 
 def test_a_section_without_embedding_cannot_be_imputed(backend: Backend) -> None:
