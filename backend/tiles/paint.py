@@ -128,6 +128,9 @@ class NumberPainter(_Painting):
         """Return the colour indices of a tile of cells smaller than pixels, (size, size)."""
         out = np.full((self._size, self._size), np.nan, np.float32)
         level = self._level(tile)
+        if level is not None and self._key.kind not in ("imputed", "density"):
+            self._put_bin_means(tile, parts, level, out)
+            return shade.index_numbers(out, self._scale, self._steps)
         have = [(part, self._values.has(part[0], self._key)) for part in parts]
         self._put_nothing(tile, [part for part, known in have if not known], level, out)
         known = [part for part, known in have if known]
@@ -191,6 +194,24 @@ class NumberPainter(_Painting):
         means = self._values.bin_means(info, self._key, level)
         start = bins.bins.start - self._values.bins(level, info.rows).start
         raster.put_means(bins.codes, bins.frame, means[start : start + len(bins.codes)], out)
+
+    def _put_bin_means(
+        self, tile: TileAddress, parts: list[Part], level: PyramidLevel, out: Any
+    ) -> None:
+        """Draw adjoining sections at once: an overview may hold hundreds, most of them whole."""
+        means = {info.id: self._means(info, rows, level) for info, rows in parts}
+        for _, rows in joined(parts):
+            bins = self._bins(level, tile, rows)
+            own = [means[i.id] for i, r in parts if rows.start <= r.start and r.stop <= rows.stop]
+            raster.put_means(bins.codes, bins.frame, np.concatenate(own), out)
+
+    def _means(self, info: SectionInfo, rows: slice, level: PyramidLevel) -> NDArray[np.float32]:
+        """Return the means of the bins of rows of a section, nan where there is no value."""
+        means = self._values.bin_means(info, self._key, level)
+        if rows == info.rows:
+            return means
+        bins, start = self._values.bins(level, rows), self._values.bins(level, info.rows).start
+        return means[bins.start - start : bins.stop - start]
 
     def _is_counted(self, info: SectionInfo, tile: TileAddress) -> bool:
         """Return whether a pixel's value is its count: pixels are no finer than density is."""
