@@ -20,6 +20,8 @@ from backend.core.settings import Settings
 if TYPE_CHECKING:
     from flask import Flask
 
+    from backend.store.place import Place
+
 #: Most processes that answer requests.
 MOST_WORKERS = 64
 
@@ -33,7 +35,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         _require_free(args.host, args.port)
         _keep_kernels(settings)
-        atlas = args.atlas or _demo_atlas(settings)
+        atlas = _place(args.atlas) if args.atlas else _demo_atlas(settings)
         serve(settings, atlas, args.checkpoint, args.host, args.port, args.workers)
     except AtlasError as error:
         _say(f"{type(error).__name__}: {error}")
@@ -47,7 +49,12 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog="Example: python app.py --atlas brain.zarr --port 8060"
     )
-    parser.add_argument("--atlas", type=Path, help="atlas to open; the simulated demo if unset")
+    parser.add_argument(
+        "--atlas",
+        metavar="PATH|URL",
+        help="atlas to open, a folder or an address such as s3://bucket/brain.zarr; "
+        "the simulated demo if unset",
+    )
     parser.add_argument("--checkpoint", type=Path, help="model for uploads; NAME.ckpt beside it")
     parser.add_argument("--data", type=Path, help="folder of atlases, uploads, results and jobs")
     parser.add_argument("--host", default="127.0.0.1")
@@ -66,7 +73,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
 
 def serve(
     settings: Settings,
-    atlas: Path,
+    atlas: Place,
     checkpoint: Path | None,
     host: str,
     port: int,
@@ -84,14 +91,13 @@ def serve(
     from backend.worker.process import start_worker
     from explorer import create_explorer
 
-    if not atlas.exists():
-        raise BadStore(f"There is no atlas at '{atlas}'.", "Build one: python -m backend build.")
+    opened = Atlas.open(atlas)
     checkpoint = checkpoint or default_checkpoint(atlas)
-    query = atlas.with_name(f"{atlas.stem}_query.h5ad")
+    query = _query_beside(atlas)
 
     def make() -> Flask:
         """Open the atlas in the process that serves it; its arrays are memory maps."""
-        backend = Backend(settings, atlas, checkpoint, query if query.is_file() else None)
+        backend = Backend(settings, atlas, checkpoint, query)
         backend.planes.main.renderer.warm()
         server: Flask = create_explorer(create_server(backend, settings), backend).server
         return server
@@ -100,7 +106,6 @@ def serve(
         _say(f"{opened.name}: {opened.n_cells:,} cells in {len(opened.sections())} sections.")
         _say(f"Open http://{host}:{port}/ in a browser. Stop with Ctrl C.")
 
-    opened = Atlas.open(atlas)
     # Made here once, before several processes would.
     JobQueue(settings).close()
     signing_key(settings.data / "session.key")
@@ -115,6 +120,21 @@ def serve(
     finally:
         worker.terminate()
         worker.wait(timeout=10)
+
+
+def _place(text: str) -> Place:
+    """Return the folder or the place behind a URL that an argument names."""
+    from backend.store.place import place_of
+
+    return place_of(text)
+
+
+def _query_beside(atlas: Place) -> Path | None:
+    """Return the held-out section beside an atlas of this machine, or None."""
+    if not isinstance(atlas, Path):
+        return None
+    query = atlas.with_name(f"{atlas.stem}_query.h5ad")
+    return query if query.is_file() else None
 
 
 def _keep_kernels(settings: Settings) -> None:

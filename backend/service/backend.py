@@ -27,6 +27,7 @@ from backend.service.answers import Answers
 from backend.service.layers import describe
 from backend.service.planes import MONTAGE, QUERY_PREFIX, Plane, Planes
 from backend.store.atlas import Atlas
+from backend.store.place import Place
 from backend.tiles.figure import figure_png
 from backend.tiles.layouts import layout_names, parse_layout
 from backend.tiles.render import Histogram, Tile
@@ -41,8 +42,8 @@ class Backend:
     Parameters
     ----------
     settings : Settings
-    atlas_path : Path
-        A store of the format of ``backend.store.schema``.
+    atlas_path : Path or RemotePath
+        A store of the format of ``backend.store.schema``; a folder, or behind a URL.
     checkpoint : Path or None
         Checkpoint folder that annotates uploads against this atlas.
     demo_query : Path or None
@@ -54,7 +55,7 @@ class Backend:
     def __init__(
         self,
         settings: Settings,
-        atlas_path: Path,
+        atlas_path: Place,
         checkpoint: Path | None = None,
         demo_query: Path | None = None,
         jobs: JobQueue | None = None,
@@ -349,7 +350,9 @@ def _n_imputable(embedding: NDArray[np.float32] | None) -> int:
     return 0 if embedding is None else int(np.any(embedding, axis=1).sum())
 
 
-def default_checkpoint(atlas_path: Path) -> Path | None:
-    """Return the checkpoint beside an atlas (``NAME.ckpt``), or None."""
+def default_checkpoint(atlas_path: Place) -> Path | None:
+    """Return the checkpoint beside an atlas (``NAME.ckpt``), or None; none is behind a URL."""
+    if not isinstance(atlas_path, Path):
+        return None
     path = atlas_path.with_suffix(".ckpt")
     return path if (path / "card.json").is_file() else None

@@ -11,6 +11,7 @@ from backend.core.data import SectionInfo
 from backend.core.errors import UnknownSection, did_you_mean
 from backend.core.geometry import Bounds
 from backend.store.atlas import Atlas
+from backend.store.place import Place
 from backend.tiles.layouts import check_layout, parse_layout
 from backend.tiles.render import TileRenderer
 
@@ -42,12 +43,12 @@ class Planes:
 
     Parameters
     ----------
-    atlas_path : Path
+    atlas_path : Path or RemotePath
     results : Path
         Folder with one folder per job; a finished query has an ``atlas.zarr`` in its own.
     """
 
-    def __init__(self, atlas_path: Path, results: Path) -> None:
+    def __init__(self, atlas_path: Place, results: Path) -> None:
         self._results = results
         self._lock = threading.Lock()
         self._main = _open(atlas_path)
@@ -116,7 +117,7 @@ class Planes:
         return path
 
 
-def _open(path: Path) -> Plane:
+def _open(path: Place) -> Plane:
     atlas = Atlas.open(path)
     return Plane(atlas, TileRenderer(atlas))
 

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import backend
 from backend.core.settings import Settings
+from backend.store.place import Place
 from backend.worker.consumer import PARENT
 
 
 def start_worker(
     settings: Settings,
-    atlas_path: Path,
+    atlas_path: Place,
     checkpoint: Path | None,
     command: Sequence[str] = (sys.executable, "-m", "backend", "worker"),
 ) -> subprocess.Popen[bytes]:
@@ -25,12 +26,13 @@ def start_worker(
     ----------
     settings : Settings
         Passed on: folder and queue.
-    atlas_path : Path
+    atlas_path : Path or RemotePath
     checkpoint : Path or None
     command : sequence of str
         What to start.
     """
-    arguments = ["--atlas", str(atlas_path.resolve()), "--data", str(settings.data.resolve())]
+    atlas = atlas_path.resolve() if isinstance(atlas_path, Path) else atlas_path
+    arguments = ["--atlas", str(atlas), "--data", str(settings.data.resolve())]
     if checkpoint is not None:
         arguments += ["--checkpoint", str(checkpoint.resolve())]
     if settings.queue:
