@@ -37,6 +37,7 @@ def _add_demo(commands: Any) -> None:
     parser.add_argument(
         "--embedded", action="store_true", help="impute at once, by the simulation's own factors"
     )
+    parser.add_argument("--dims", type=int, default=64, help="dimensions of --embedded")
     parser.add_argument("--query", type=Path, help="also write a held-out section to annotate")
 
 
@@ -56,6 +57,7 @@ def run_demo(args: argparse.Namespace) -> None:
         genes=args.genes,
         seed=args.seed,
         embedded=args.embedded,
+        dims=args.dims,
         ctx=context(args.seed),
     )
     if args.query:

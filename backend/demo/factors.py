@@ -13,11 +13,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.core.errors import BadRequest
 from backend.demo.expression import Cells, gradients
 from backend.demo.genes import N_FACTORS, GeneModel
 
-#: Dimensions of the embedding.
-WIDTH = 32
+#: Dimensions of the embedding, as of the corpus that the paper describes; and the fewest.
+WIDTH, LEAST_WIDTH = 64, N_FACTORS + 2
 #: Counts of a normalised cell.
 TOTAL = 10_000.0
 #: Largest size of a function of the place (``backend.demo.section.place_factors``).
@@ -31,11 +32,11 @@ class Factors(NamedTuple):
 
     Parameters
     ----------
-    of_type : (types + 1, WIDTH - N_FACTORS) float32
-    of_region : (parents, WIDTH - N_FACTORS) float32
-    scale : (WIDTH,) float32
+    of_type : (types + 1, d - N_FACTORS) float32
+    of_region : (parents, d - N_FACTORS) float32
+    scale : (d,) float32
         An embedding is its int8 value times this.
-    genes : (g, WIDTH) float32
+    genes : (g, d) float32
     offset : (g,) float32
     """
 
@@ -46,12 +47,20 @@ class Factors(NamedTuple):
     offset: NDArray[np.float32]
 
 
-def factors_of(model: GeneModel) -> Factors:
-    """Return the factors of a simulation."""
+def factors_of(model: GeneModel, dims: int = WIDTH) -> Factors:
+    """Return the factors of a simulation, in ``dims`` dimensions.
+
+    Raises
+    ------
+    BadRequest
+        If there are fewer dimensions than ``LEAST_WIDTH``.
+    """
+    if dims < LEAST_WIDTH:
+        raise BadRequest(f"{dims} dimensions hold no factors.", f"Use {LEAST_WIDTH} or more.")
     effects = np.concatenate([model.of_type, model.of_region]).astype(np.float64)
     power, basis = np.linalg.eigh(effects @ effects.T)
-    rank = min(WIDTH - N_FACTORS, len(effects))
-    left = np.zeros((len(effects), WIDTH - N_FACTORS))
+    rank = min(dims - N_FACTORS, len(effects))
+    left = np.zeros((len(effects), dims - N_FACTORS))
     left[:, :rank] = basis[:, ::-1][:, :rank]
     # A vector's sign is arbitrary; the same on every machine when its largest entry is positive.
     largest = np.abs(left).argmax(axis=0)
@@ -77,7 +86,7 @@ def factors_of(model: GeneModel) -> Factors:
 
 
 def embed(factors: Factors, cells: Cells) -> NDArray[np.int8]:
-    """Return the embeddings of observations, (n, WIDTH) int8; of a spot the mean of its cells."""
+    """Return the embeddings of observations, (n, d) int8; of a spot the mean of its cells."""
     places = cells.factors * gradients()[cells.kind][:, None]
     own = np.concatenate(
         [factors.of_type[cells.kind] + factors.of_region[cells.parent], places], axis=1

@@ -13,7 +13,7 @@ from backend.core.data import Provenance
 from backend.core.errors import Cancelled
 from backend.core.geometry import Bounds
 from backend.core.job import RunContext
-from backend.demo.factors import NOTE, Factors, embed, factors_of
+from backend.demo.factors import NOTE, WIDTH, Factors, embed, factors_of
 from backend.demo.genes import GeneModel, gene_model
 from backend.demo.processes import processes
 from backend.demo.section import SectionSpec, layout, section_data, truth
@@ -44,6 +44,7 @@ def make_demo(
     genes: int = 3000,
     seed: int = 0,
     embedded: bool = False,
+    dims: int = WIDTH,
     ctx: RunContext | None = None,
 ) -> None:
     """Write the simulated atlas, whole or not at all.
@@ -56,7 +57,10 @@ def make_demo(
     ----------
     embedded : bool
         Write the simulation's own factors as embeddings of cells and genes, so that every gene
-        can be imputed at once; whole-transcriptome panels are then cut to ``OPEN_GENES``.
+        can be imputed at once, and a label of a few hundred clusters; whole-transcriptome panels
+        are then cut to ``OPEN_GENES``.
+    dims : int
+        Dimensions of these embeddings.
 
     Raises
     ------
@@ -76,7 +80,7 @@ def make_demo(
     workers = min(MOST_PROCESSES, os.cpu_count() or 1) if cells >= MANY_CELLS else 1
     with processes(workers) as pool:
         planned = _plan(specs, pool, ctx.part(0.0, 0.15))
-        factors = factors_of(model) if embedded else None
+        factors = factors_of(model, dims) if embedded else None
         about = {"made by": "demo", "simulated": True, "cells": cells, "genes": genes, "seed": seed}
         writer = _writer(Path(out), planned, specs, model, about, factors, workers)
         with _discarding(writer):
@@ -188,6 +192,7 @@ def _add(
         lambda f: part.step(f, f"Simulating {spec.title}"),
         known=known,
         most_genes=most,
+        clusters=factors is not None,
     )
     writer.add(data, None if factors is None else (embed(factors, known.cells), None))
 

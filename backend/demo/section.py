@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from backend.core.data import Label, SectionData
 from backend.core.errors import TooFewCells
+from backend.demo.clusters import cluster_categories, draw_clusters
 from backend.demo.expression import Cells, draw_counts
 from backend.demo.genes import GeneModel
 from backend.demo.lattice import lattice_points
@@ -129,6 +130,7 @@ def section_data(
     *,
     known: Truth | None = None,
     most_genes: int | None = None,
+    clusters: bool = False,
 ) -> SectionData:
     """Return a section as if read from a file: positions, counts, labels.
 
@@ -138,6 +140,8 @@ def section_data(
         What ``truth`` returned for the section; asked anew where None.
     most_genes : int, optional
         Genes that a technology measures at most.
+    clusters : bool
+        Add the label ``cluster``, of a few hundred classes.
     """
     known = known or truth(spec)
     technology = limited(technologies()[spec.technology], len(model.symbols), most_genes)
@@ -149,6 +153,11 @@ def section_data(
         "type": Label(known.kind, type_categories()),
         "region": Label(known.layout.leaf, region_categories()),
     }
+    if clusters:
+        where, rng = known.layout, np.random.default_rng([*spec.key, 4])
+        factors = place_factors(where.brain, where.leaf, where.layer)
+        codes = draw_clusters(known.kind, factors, rng)
+        labels["cluster"] = Label(codes, cluster_categories())
     return SectionData(
         id=spec.id,
         title=spec.title,
