@@ -18,7 +18,7 @@ QUIET = 5.0
 def command(
     commands: Any,
     name: str,
-    run: Callable[[argparse.Namespace], None],
+    run: Callable[[argparse.Namespace], int | None],
     *,
     about: str,
     example: str,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from backend.cli import ask, atlas, bench, fusemap, serve
+from backend.cli import ask, atlas, bench, fusemap, parity, serve
 from backend.cli.console import say
 from backend.core.errors import AtlasError
 
@@ -15,18 +15,21 @@ INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; return its exit status: 0 on success, 2 on bad input."""
+    """Run one command; return its exit status: 0 on success, 2 on bad input.
+
+    A command may return a status of its own, as ``parity`` does where a figure is missed.
+    """
     parser = _parser()
     args = parser.parse_args(argv)
     try:
-        args.run(args)
+        status: int | None = args.run(args)
     except AtlasError as error:
         say(_readable(error))
         return BAD_INPUT
     except KeyboardInterrupt:
         say("\nStopped. Run the same command again to go on.")
         return INTERRUPTED
-    return 0
+    return status or 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -35,7 +38,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Build, inspect and serve molecular atlases; run models on them.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (atlas, ask, fusemap, serve, bench):
+    for module in (atlas, ask, fusemap, serve, bench, parity):
         module.add_commands(commands)
     return parser
 
