@@ -86,12 +86,14 @@ A finding of ``finish`` that blocks is no error: the card shows it; POST /api/jo
 
 Jobs (read by anyone who has the id; cancelled by the session that made them)
 ---------------------------------------------------------------------------------------------------
-POST   /api/jobs {"model", "verb", "params": {}, "inputs": {"upload": id} | {"section": id}}
+POST   /api/jobs {"model", "verb", "params": {}, "inputs": {"upload": id} | {"section": id}
+                  | {"sections": [ids]}}     no section named: all that the verb can use
                                              202 {"job": JOB}; the same job when asked again
 GET    /api/jobs                             {"jobs": [JOB]}      of this session, newest first
 GET    /api/jobs/<id>                        {"job": JOB}
 DELETE /api/jobs/<id>                        {"job": JOB}         asks it to stop
-GET    /api/results/<id>/download?format=h5ad|csv        the file
+GET    /api/results/<id>                     what the job wrote for programs (its .json)
+GET    /api/results/<id>/download?format=h5ad|csv|json   the file
 JOB = {id, model, verb, params, inputs, state: queued|running|done|failed|cancelled, fraction,
        message, seconds_left | null, position (0 = next) | null, created, started, finished,
        error | null, result | null, downloads: {"h5ad": url, "csv": url}, deleted_after (epoch s)

@@ -140,6 +140,10 @@ def add_jobs(routes: Blueprint, backend: Backend) -> None:
             )
         return json_answer({"job": job_json(backend, jobs.cancel(job_id))})
 
+    @routes.get("/api/results/<job_id>")
+    def record(job_id: str) -> Response:
+        return json_answer(backend.result(job_id))
+
     @routes.get("/api/results/<job_id>/download")
     def result(job_id: str) -> Response:
         kind = queries.text("format", "h5ad")
@@ -158,10 +162,13 @@ def add_jobs(routes: Blueprint, backend: Backend) -> None:
 def _inputs(backend: Backend, asked: dict[str, Any]) -> dict[str, Any]:
     """Return the inputs of a job with all that decides its result: sha256, atlas version.
 
+    A job is on an upload, or on sections of the atlas; the verb says which it can use.
+
     Raises
     ------
     BadFile
         If the upload's preflight blocks.
+    UnknownSection, BadRequest
     """
     version = backend.atlas_info()["version"]
     if "upload" in asked:
@@ -174,9 +181,33 @@ def _inputs(backend: Backend, asked: dict[str, Any]) -> dict[str, Any]:
             "sha256": upload.sha256,
             "atlas_version": version,
         }
-    section = queries.member(asked, "section", str)
-    backend.section(section)
-    return {"section": section, "atlas_version": version}
+    sections = _named_sections(backend, asked)
+    return {"sections": sections, "name": _called(backend, sections), "atlas_version": version}
+
+
+def _named_sections(backend: Backend, asked: dict[str, Any]) -> list[str]:
+    """Return the sections that a job names: one, several, or none for all that it can use.
+
+    Raises
+    ------
+    UnknownSection, BadRequest
+    """
+    if "section" in asked:
+        named = [queries.member(asked, "section", str)]
+    else:
+        named = queries.member(asked, "sections", list)
+    for section in named:
+        if not isinstance(section, str):
+            raise BadRequest("'sections' is not a list of section ids.", "Send them as texts.")
+        backend.section(section)
+    return list(dict.fromkeys(named))
+
+
+def _called(backend: Backend, sections: list[str]) -> str:
+    """Return what a job on sections is called in the list of jobs."""
+    if len(sections) == 1:
+        return str(backend.section_entry(sections[0]).get("title") or sections[0])
+    return f"{len(sections)} sections" if sections else "all sections"
 
 
 def job_json(backend: Backend, job: Job) -> dict[str, Any]:

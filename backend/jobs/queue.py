@@ -193,9 +193,10 @@ class JobQueue:
         if job.state is not JobState.DONE:
             return {}
         folder = self.settings.results / job.id
+        # The record of the job stands in for a table as JSON where the verb wrote none.
         return {
             path.suffix[1:]: path
-            for path in sorted(folder.glob("*"))
+            for path in sorted(folder.glob("*"), key=lambda p: (p.name != "job.json", p.name))
             if path.is_file() and path.suffix in {".h5ad", ".csv", ".json"}
         }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
@@ -68,6 +69,8 @@ class Backend:
         self.uploads = Uploads(settings)
         self._counts = lru_cache(maxsize=2048)(self._count)
         self._answers = lru_cache(maxsize=4)(self._open_answers)
+        # A result never changes; its folder is named after its job.
+        self._results = lru_cache(maxsize=8)(_read_json)
 
     # -- what there is ----------------------------------------------------------------------
 
@@ -336,6 +339,20 @@ class Backend:
         identity = {name: value for name, value in inputs.items() if name != "upload"}
         identity["checkpoint"] = _fingerprint(self.checkpoint)
         return self.jobs.submit(model, verb, params, inputs, owner, identity)
+
+    def result(self, job_id: str) -> dict[str, Any]:
+        """Return what a finished job wrote for programs.
+
+        Raises
+        ------
+        UnknownJob, NotFinished
+        """
+        return self._results(self.jobs.result_file(job_id, "json"))
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
 
 
 def _fingerprint(checkpoint: Path | None) -> str:

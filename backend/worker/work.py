@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from backend.core.errors import BadCheckpoint, UnknownUpload
+from backend.core.errors import BadCheckpoint, BadRequest, UnknownUpload
 from backend.core.job import Job, RunContext
 from backend.core.settings import Settings
 from backend.jobs.wire import plain
@@ -57,6 +57,21 @@ class Work:
         path = self.upload().with_name(f"{name}.json")
         found: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
         return found
+
+    def sections(self) -> tuple[str, ...]:
+        """Return the sections of the atlas that the job names; none means all it can use.
+
+        Raises
+        ------
+        BadRequest
+            If the job is on an upload.
+        """
+        named = self.job.inputs.get("sections")
+        if not isinstance(named, list | tuple):
+            raise BadRequest(
+                f"{self.job.verb} works on sections of the atlas.", "Send inputs.sections."
+            )
+        return tuple(str(section) for section in named)
 
     def trained(self) -> Path:
         """Return the checkpoint.

@@ -31,6 +31,8 @@ def jobs(settings: Settings) -> Iterator[JobQueue]:
         os.makedirs(folder)
         (folder / "annotated.csv").write_text("cell_id,type\ncell0,Glia\n")
         (folder / "annotated.h5ad").write_bytes(b"\x89HDF")
+        if "sections" in job.inputs:
+            (folder / "table.json").write_text('{"pairs": []}')
         return {"section": f"query-{job.id}", "n_cells": 240}
 
     queue = JobQueue(settings, immediate=True, runner=run, offers={("stub", "annotate"): ()})

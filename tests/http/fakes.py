@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -168,3 +169,7 @@ class FakeBackend:
         owner: str,
     ) -> Job:
         return self.jobs.submit(model, verb, params, inputs, owner)
+
+    def result(self, job_id: str) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.jobs.result_file(job_id, "json").read_text())
+        return found

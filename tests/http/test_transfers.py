@@ -173,6 +173,29 @@ def test_unknown_verbs_and_parameters_are_refused(client: FlaskClient, query: by
     assert answer.status_code == 400
 
 
+def ask(client: FlaskClient, inputs: dict[str, Any]) -> Any:
+    return client.post("/api/jobs", json={"model": "stub", "verb": "annotate", "inputs": inputs})
+
+
+def test_a_job_on_sections_names_them_once_and_is_called_after_them(client: FlaskClient) -> None:
+    one = ask(client, {"section": "s1"}).get_json()["job"]
+    assert one["inputs"] == {"sections": ["s1"], "name": "s1", "atlas_version": 3}
+    assert ask(client, {"sections": ["s1", "s1"]}).get_json()["job"]["id"] == one["id"]
+    every = ask(client, {"sections": []}).get_json()["job"]["inputs"]
+    assert (every["sections"], every["name"]) == ([], "all sections")
+
+
+def test_a_job_on_sections_that_are_not_there_is_refused(client: FlaskClient) -> None:
+    assert ask(client, {"sections": ["s9"]}).status_code == 404
+    assert ask(client, {"sections": [3]}).status_code == 400
+
+
+def test_what_a_job_wrote_for_programs_can_be_read(client: FlaskClient) -> None:
+    job = ask(client, {"section": "s1"}).get_json()["job"]
+    found = client.get(f"/api/results/{job['id']}")
+    assert (found.status_code, found.get_json()) == (200, {"pairs": []})
+
+
 def test_deleting_an_upload_forgets_it(client: FlaskClient, query: bytes) -> None:
     upload = send(client, query)
     assert client.delete(f"/api/uploads/{upload}").get_json() == {"deleted": True}

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from backend.core.errors import BadCheckpoint, UnknownUpload
+from backend.core.errors import BadCheckpoint, BadRequest, UnknownUpload
 from backend.core.job import Job, RunContext
 from backend.core.settings import Settings
 from backend.jobs.offers import OFFERS
@@ -59,6 +60,15 @@ def test_an_upload_that_was_deleted_is_told_so(tmp_path: Path) -> None:
         work.upload()
     with pytest.raises(BadCheckpoint, match="no trained model"):
         work.trained()
+
+
+def test_a_verb_on_sections_is_told_which_and_refuses_an_upload(tmp_path: Path) -> None:
+    settings = Settings(data=tmp_path)
+    job = replace(JOB, inputs={"sections": ["a", "b"]})
+    named = Work(job, RunContext(), tmp_path, tmp_path, None, settings)
+    assert named.sections() == ("a", "b")
+    with pytest.raises(BadRequest, match="works on sections"):
+        Work(JOB, RunContext(), tmp_path, tmp_path, None, settings).sections()
 
 
 def test_what_is_offered_is_what_the_worker_can_do() -> None:
