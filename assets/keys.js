@@ -30,6 +30,7 @@
     if (!jobs.hidden) { jobs.hidden = true; return; }
     if (explorer.stopLasso() || explorer.unpin()) return;
     if (explorer.view.panel === "annotate") { act("see"); return; }
+    if (explorer.view.tool) { act("tool-close"); return; }
     if (explorer.view.only.length) { explorer.set({ only: [] }); return; }
     if (explorer.view.section !== "atlas") explorer.open("atlas");
   }

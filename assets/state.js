@@ -4,7 +4,7 @@
 
   const DEFAULTS = {
     section: "atlas", layer: "", only: [], lo: null, hi: null, lock: false, least: null,
-    palette: "ink", sort: "count", at: null, panel: "see", job: "",
+    palette: "ink", sort: "count", at: null, panel: "see", job: "", tool: "", using: "",
   };
   const QUIET = ["at"]; // a change of these alone is no step of the history
   const RECENT = 6;
@@ -84,7 +84,7 @@
 
   function split(view, atlas) {
     const none = window.dash_clientside.no_update;
-    if (!view) return [none, none, none, none];
+    if (!view) return [none, none, none, none, none];
     explorer.atlas = atlas;
     const before = explorer.view;
     if (!same(before, view)) {
@@ -104,6 +104,7 @@
         query: explorer.isQuery(now.section) ? now.section : "",
       }),
       part("focus", { layer: now.layer, codes: now.only }),
+      part("tool", { tool: now.tool, using: now.using, section: now.section }),
     ];
   }
 
@@ -188,6 +189,7 @@
     explorer.markRange();
     explorer.markLayout();
     markChoices(view);
+    explorer.markTool(view);
     explorer.thin();
   };
 

@@ -114,6 +114,15 @@
   }
   let current = null;
 
+  explorer.submit = async function (asked) {
+    try {
+      const { job } = await ask("POST", "/api/jobs", asked);
+      jobs = [job, ...jobs.filter((j) => j.id !== job.id)];
+      explorer.props("jobs", { data: jobs });
+      return job;
+    } catch (problem) { throw fault(problem); }
+  };
+
   // -- what the panel's buttons do ----------------------------------------------------------------------
 
   Object.assign(explorer.acts, {
@@ -143,12 +152,10 @@
     "wizard-file": () => { explorer.set({ job: "" }); show(null); },
     submit: async () => {
       try {
-        const { job } = await ask("POST", "/api/jobs", { model: "fusemap", verb: "annotate", params: {}, inputs: { upload: current } });
-        jobs = [job, ...jobs.filter((j) => j.id !== job.id)];
+        const job = await explorer.submit({ model: "fusemap", verb: "annotate", params: {}, inputs: { upload: current } });
         explorer.set({ job: job.id });
-        explorer.props("jobs", { data: jobs });
         show({ step: job.state === "done" ? "done" : "run", job, fresh: true });
-      } catch (problem) { show({ step: "failed", error: fault(problem) }); }
+      } catch (problem) { show({ step: "failed", error: problem }); }
     },
     "cancel-job": async (value) => {
       await ask("DELETE", `/api/jobs/${value}`).catch((problem) => explorer.toast(fault(problem).message));
@@ -165,11 +172,18 @@
 
   // -- jobs ---------------------------------------------------------------------------------------------
 
+  // Jobs that the link names: that of the wizard, and that of the open tool.
+  const JOB_ID = /^[0-9a-f]{32}$/;
+  function linkedJobs() {
+    const view = explorer.view || {};
+    return [view.job, JOB_ID.test(view.using) ? view.using : ""].filter(Boolean);
+  }
+
   async function poll() {
     try {
       const found = (await ask("GET", "/api/jobs")).jobs;
-      const linked = explorer.view && explorer.view.job;
-      if (linked && !found.some((j) => j.id === linked)) {
+      for (const linked of linkedJobs()) {
+        if (found.some((j) => j.id === linked)) continue;
         const { job } = await ask("GET", `/api/jobs/${linked}`);
         found.unshift(job);
       }
@@ -177,11 +191,18 @@
     } catch (problem) {
       if (problem && problem.error === "UnknownJob") {
         explorer.toast(problem.message);
-        explorer.set({ job: "" });
+        explorer.set({ job: "", using: JOB_ID.test(explorer.view.using) ? "" : explorer.view.using });
       }
     }
     return jobs;
   }
+
+  // A link may name a job of another session, which the list does not hold yet.
+  explorer.findJob = async function (id) {
+    if (!JOB_ID.test(id) || jobs.some((j) => j.id === id)) return;
+    const found = await poll();
+    explorer.props("jobs", { data: [...found] });
+  };
 
   // The wizard follows the job of the link; when a run that was watched is done, its result opens.
   function follow(list, view, wizard) {

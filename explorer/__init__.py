@@ -26,6 +26,7 @@ def create_explorer(server: flask.Flask, backend: Backend) -> Dash:
         What the views ask.
     """
     # Views import Dash components; they are not needed to import this package.
+    from explorer import tools
     from explorer.layout import page
     from explorer.views import colour, jobs, link, map, query, search, sections, selection
 
@@ -40,8 +41,11 @@ def create_explorer(server: flask.Flask, backend: Backend) -> Dash:
         meta_tags=[{"name": "viewport", "content": "width=device-width, initial-scale=1"}],
     )
     app.layout = lambda: page(backend)
-    for view in (link, search, colour, map, sections, selection, query, jobs):
+    for view in (link, search, colour, map, sections, selection, query):
         view.register(app, backend)
+    for tool in tools.TOOLS:
+        tool.register(app, backend)
+    jobs.register(app, backend, tools.tools_of_jobs(tools.TOOLS))
     # Pages may run these inline scripts and no others.
     server.config["SCRIPT_HASHES"] = app.csp_hashes()
     return app

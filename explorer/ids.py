@@ -16,6 +16,8 @@ ATLAS = "atlas"
 JOBS = "jobs"
 WIZARD = "wizard"
 LASSO = "lasso"
+TOOL = "tool"
+STEER = "steer"
 
 # Search.
 SEARCH = "search"

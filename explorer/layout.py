@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from dash import html
 
-from explorer import ids, words
+from explorer import ids, tools, words
 from explorer.components import button, icon_button, tag
 from explorer.icons import icon
 from explorer.views import colour, jobs, link, map, query, search, sections, selection
@@ -36,7 +36,9 @@ def page(backend: Backend) -> html.Div:
     opener, card = jobs.layout(backend)
     head, dock = sections.layout(backend)
     centre = html.Main(
-        [head, map.layout(backend), dock], className="centre", **{"aria-label": "Map"}
+        [head, map.layout(backend), dock, tools.panel(tools.TOOLS, backend)],
+        className="centre",
+        **{"aria-label": "Map"},
     )
     right = html.Aside(
         [selection.layout(backend), query.layout(backend)],
@@ -81,6 +83,7 @@ def _top(backend: Backend, info: dict[str, Any], opener: html.Button) -> html.He
     acts = html.Div(
         [
             opener,
+            tools.menu(tools.TOOLS),
             button("Copy link", "copy-link", glyph="link", kind="ghost", title="Copy link (S)"),
             button("Copy as code", "take", "python", glyph="code", kind="ghost", title="Copy code"),
             html.Span(className="bar"),

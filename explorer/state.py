@@ -24,6 +24,8 @@ PLACES = ("region", "domain", "layer", "area")
 LEVELS = ("class", "subclass", "type", "subtype", "cluster")
 #: Codes in a link, at most: beyond that a link grows past what servers take.
 MOST_CODES = 400
+#: Characters of a tool's own state in a link.
+MOST_USING = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,10 @@ class View:
         ``see`` or ``annotate``.
     job : str
         A job to follow.
+    tool : str
+        The tool that is open below the map; none where empty.
+    using : str
+        That tool's own state, such as the id of a job.
     """
 
     section: str = MONTAGE
@@ -64,6 +70,8 @@ class View:
     at: tuple[float, float, float] | None = None
     panel: str = PANELS[0]
     job: str = ""
+    tool: str = ""
+    using: str = ""
 
 
 DEFAULT = View()
@@ -129,6 +137,10 @@ def _text(value: Any) -> str:
     return str(value)[:120]
 
 
+def _long_text(value: Any) -> str:
+    return str(value)[:MOST_USING]
+
+
 def _one_of(allowed: Sequence[str]) -> Any:
     return lambda value: value if value in allowed else None
 
@@ -157,6 +169,8 @@ _CHECK: dict[str, Any] = {
     "at": _place,
     "panel": _one_of(PANELS),
     "job": _text,
+    "tool": _text,
+    "using": _long_text,
 }
 
 

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 EVERY = 1000
 ACTIVE = ("queued", "running")
 
+#: (model, verb) to the tool that shows the result.
+Shown = Mapping[tuple[str, str], str]
+NOBODY: Shown = {}
+
 
 def layout(backend: Backend) -> tuple[html.Button, html.Div]:
     """Return the button of the top bar, and the card that it opens."""
@@ -48,8 +52,14 @@ def layout(backend: Backend) -> tuple[html.Button, html.Div]:
     return opener, card
 
 
-def register(app: Dash, backend: Backend) -> None:
-    """Ask for the jobs while one runs, and draw them."""
+def register(app: Dash, backend: Backend, shown_by: Shown) -> None:
+    """Ask for the jobs while one runs, and draw them.
+
+    Parameters
+    ----------
+    shown_by : mapping
+        (model, verb) to the tool that shows its result; others are annotations.
+    """
     app.clientside_callback(
         ClientsideFunction("jobs", "poll"),
         Output(ids.JOBS, "data"),
@@ -65,7 +75,8 @@ def register(app: Dash, backend: Backend) -> None:
     )
     def draw(jobs: Sequence[Mapping[str, Any]] | None) -> tuple[Any, Any, bool]:
         found = list(jobs or [])
-        return job_button(found), job_list(found), not any(j["state"] in ACTIVE for j in found)
+        listed = job_list(found, shown_by)
+        return job_button(found), listed, not any(j["state"] in ACTIVE for j in found)
 
 
 def idle() -> list[Child]:
@@ -87,7 +98,7 @@ def job_button(jobs: Sequence[Mapping[str, Any]]) -> list[Child]:
     return idle()
 
 
-def job_list(jobs: Sequence[Mapping[str, Any]]) -> list[Child]:
+def job_list(jobs: Sequence[Mapping[str, Any]], shown_by: Shown = NOBODY) -> list[Child]:
     """Return the card's content: running jobs in full, the others in a line."""
     if not jobs:
         return [html.P("Nothing has been run yet.", className="jobline t2")]
@@ -96,17 +107,17 @@ def job_list(jobs: Sequence[Mapping[str, Any]]) -> list[Child]:
         if job["state"] in ACTIVE:
             rows.append(html.Div(job_progress(job), className="jobline"))
         else:
-            rows.append(_finished(job))
+            rows.append(_finished(job, shown_by))
     if any(j["state"] in ACTIVE for j in jobs):
         rows.append(html.P("You can close this tab. The job goes on.", className="jobline t3 s"))
     return rows
 
 
-def _finished(job: Mapping[str, Any]) -> html.Div:
+def _finished(job: Mapping[str, Any], shown_by: Shown) -> html.Div:
     glyph, colour = {"done": ("ok", "good"), "failed": ("bad", "bad")}.get(
         job["state"], ("stop", "t3")
     )
-    act = button("Show", "open-job", job["id"], kind="sm") if job["state"] != "cancelled" else None
+    act = _show(job, shown_by) if job["state"] != "cancelled" else None
     spent = ""
     if job.get("started") and job.get("finished"):
         spent = words.seconds(job["finished"] - job["started"])
@@ -116,3 +127,10 @@ def _finished(job: Mapping[str, Any]) -> html.Div:
         [html.Span(icon(glyph), className=colour), html.Div(text, className="grow cut"), act],
         className="jobline row",
     )
+
+
+def _show(job: Mapping[str, Any], shown_by: Shown) -> html.Button:
+    tool = shown_by.get((str(job.get("model")), str(job.get("verb"))))
+    if tool is None:
+        return button("Show", "open-job", job["id"], kind="sm")
+    return button("Show", "open-tool", f"{tool}|{job['id']}", kind="sm")

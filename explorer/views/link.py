@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from backend.service import Backend
 
 #: Stores that hold a part of the view each, so that a callback hears only what it draws.
-PARTS = (ids.PLACE, ids.SCENE, ids.ROW, ids.FOCUS)
+PARTS = (ids.PLACE, ids.SCENE, ids.ROW, ids.FOCUS, ids.TOOL)
 
 
 def layout(backend: Backend) -> html.Div:
@@ -42,6 +42,7 @@ def layout(backend: Backend) -> html.Div:
         ids.JOBS,
         ids.WIZARD,
         ids.LASSO,
+        ids.STEER,
     )
     return html.Div(
         [
@@ -70,6 +71,12 @@ def register(app: Dash, backend: Backend) -> None:
         *[Output(part, "data") for part in PARTS],
         Input(ids.VIEW, "data"),
         State(ids.ATLAS, "data"),
+    )
+    app.clientside_callback(
+        ClientsideFunction("tools", "steer"),
+        Output(ids.STEER, "clear_data"),
+        Input(ids.STEER, "data"),
+        prevent_initial_call=True,
     )
 
 
