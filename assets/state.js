@@ -123,6 +123,9 @@
   };
 
   function markLegend(only) {
+    for (const rule of document.querySelectorAll("[data-rule]")) {
+      rule.hidden = (rule.dataset.rule === "any") !== (only.size > 0);
+    }
     for (const row of document.querySelectorAll('[data-act="isolate"]')) {
       const codes = codesOf(row);
       const all = only.size > 0 && codes.every((c) => only.has(c));

@@ -18,7 +18,7 @@ from backend.store import flat, schema
 from backend.store.atlas import Atlas
 from backend.store.result import write_result
 from backend.store.section import provenance_to_json
-from backend.tiles.layouts import write_overview
+from backend.tiles.overviews import write_overview
 
 #: Neighbours that the plane is fitted with, and the least distance of points in it.
 FIT_NEIGHBOURS, MIN_DIST = 15, 0.3

@@ -20,7 +20,7 @@ from backend.store.flat import Rows
 from backend.store.genes import GeneTable
 from backend.store.load import load_section
 from backend.store.place import Place, RemotePath, place_of
-from backend.store.pyramid import PyramidLevel
+from backend.store.pyramid import Holders, PyramidLevel
 from backend.store.root import edition_of, read_root
 from backend.store.section import categories_from_json, provenance_from_json, section_from_json
 from backend.store.tree import Tree
@@ -239,18 +239,21 @@ class Atlas:
         def rows(name: str) -> Rows:
             return self._rows(schema.pyramid_array(level, name))
 
+        def holders(label: str) -> Holders | None:
+            parts = [f"{label}/bins/{name}" for name in Holders._fields]
+            known = all(schema.pyramid_array(level, part) in self._arrays for part in parts)
+            return Holders(*map(rows, parts)) if known else None
+
         has_embedding = schema.pyramid_array(level, "embedding") in self._arrays
+        short = {n: schema.label_array(n).removeprefix("cells/") for n in self.labels()}
         return PyramidLevel(
             level,
             rows("code"),
             rows("first"),
             rows("count"),
             rows("embedding") if has_embedding else None,
-            {
-                name: (rows(f"{array}/top"), rows(f"{array}/count"))
-                for name in self.labels()
-                for array in [schema.label_array(name).removeprefix("cells/")]
-            },
+            {name: (rows(f"{part}/top"), rows(f"{part}/count")) for name, part in short.items()},
+            {name: found for name, part in short.items() if (found := holders(part))},
         )
 
     def layout(self, name: str) -> tuple[Rows, Rows] | None:

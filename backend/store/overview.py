@@ -29,12 +29,15 @@ def write_bins(create: Create, codes: NDArray[np.uint64], levels: Sequence[int])
 def write_tops(
     create: Create, label: str, codes: NDArray[np.int16], n_categories: int, firsts: Firsts
 ) -> None:
-    """Write the commonest categories of every bin of a label."""
+    """Write the commonest categories of every bin of a label, and the bins of each category."""
     short = schema.label_array(label).removeprefix("cells/")
     for level, first in firsts.items():
         top, count = pyramid.top_categories(codes, first, n_categories)
         write(create, schema.pyramid_array(level, f"{short}/top"), top)
         write(create, schema.pyramid_array(level, f"{short}/count"), count)
+        holders = pyramid.holders_of(codes, first, n_categories)
+        for name, values in holders._asdict().items():
+            write(create, schema.pyramid_array(level, f"{short}/bins/{name}"), values)
 
 
 def write_means(create: Create, cells: NDArray[np.int8], firsts: Firsts) -> None:

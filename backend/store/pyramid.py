@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -22,6 +22,24 @@ Bins = tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.uint32]]
 #: Rows whose mean is exact in 32 bits: sums stay below 2**24, and no quotient that is not half a
 #: step comes within a rounding error of one.
 _EXACT = 1 << 15
+
+
+class Holders(NamedTuple):
+    """The bins that hold each category, category by category.
+
+    Parameters
+    ----------
+    start : (k + 1,) int64
+        Those of category c are ``start[c] : start[c + 1]``.
+    bin : (p,) uint32
+        Places of bins in the level, ascending within a category.
+    cells : (p,) uint16 or uint32
+        Cells of the category in the bin, at least one.
+    """
+
+    start: Rows
+    bin: Rows
+    cells: Rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +58,8 @@ class PyramidLevel:
         Mean of the cells' embeddings, same scale as theirs.
     top : mapping of label to ((b, 3) int16, (b, 3) uint32)
         Commonest categories, most first, -1 where there are fewer; and their cells.
+    holders : mapping of label to Holders
+        All categories of all bins; without those labels whose store does not keep them.
     """
 
     level: int
@@ -48,6 +68,7 @@ class PyramidLevel:
     count: Rows
     embedding: Rows | None
     top: Mapping[str, tuple[Rows, Rows]]
+    holders: Mapping[str, Holders]
 
 
 def bins(codes: NDArray[np.uint64], level: int) -> Bins:
@@ -150,6 +171,58 @@ def top_categories(
     """
     top, count = _top_runs(codes, first, max(1, n_categories), TOP)
     return np.asarray(top), np.asarray(count)
+
+
+def holders_of(
+    codes: NDArray[np.int16], first: NDArray[np.integer[Any]], n_categories: int
+) -> Holders:
+    """Return the bins that hold each category, and how many cells of it.
+
+    Parameters
+    ----------
+    codes : (n,) int16
+        -1 is missing and in no list.
+    first : (b,) int
+        First row of each bin, ascending from 0.
+    n_categories : int
+    """
+    first = np.asarray(first, np.int64)
+    start = np.zeros(n_categories + 1, np.int64)
+    np.cumsum(_count_holders(codes, first, n_categories), out=start[1:])
+    place, cells = _fill_holders(codes, first, start[:-1].copy(), int(start[-1]))
+    most = int(cells.max(initial=0))
+    return Holders(start, place, cells.astype(np.uint16 if most < 1 << 16 else np.uint32))
+
+
+@numba.njit(cache=True, nogil=True)
+def _count_holders(codes: Any, first: Any, n_categories: int) -> Any:
+    found = np.zeros(n_categories, np.int64)
+    last = np.full(n_categories, -1, np.int64)
+    for b in range(len(first)):
+        for i in range(first[b], first[b + 1] if b + 1 < len(first) else len(codes)):
+            c = codes[i]
+            if c >= 0 and last[c] != b:
+                last[c] = b
+                found[c] += 1
+    return found
+
+
+@numba.njit(cache=True, nogil=True)
+def _fill_holders(codes: Any, first: Any, free: Any, n: int) -> Any:
+    place, cells = np.empty(n, np.uint32), np.empty(n, np.uint32)
+    last = np.full(len(free), -1, np.int64)
+    for b in range(len(first)):
+        for i in range(first[b], first[b + 1] if b + 1 < len(first) else len(codes)):
+            c = codes[i]
+            if c < 0:
+                continue
+            if last[c] != b:
+                last[c] = b
+                place[free[c]] = b
+                cells[free[c]] = 0
+                free[c] += 1
+            cells[free[c] - 1] += np.uint32(1)
+    return place, cells
 
 
 @numba.njit(cache=True, nogil=True)

@@ -44,13 +44,12 @@ def read_root(folder: Place) -> dict[str, Any]:
     if isinstance(found, int) and found > schema.FORMAT_VERSION:
         raise BadStore(
             f"{folder} was written by a newer program: format version {found}; this program "
-            f"reads version {schema.FORMAT_VERSION}.",
+            f"reads versions {_versions()}.",
             "Update this program.",
         )
-    if found != schema.FORMAT_VERSION:
+    if found not in schema.READABLE:
         raise BadStore(
-            f"{folder} has format version {found}; this program reads version "
-            f"{schema.FORMAT_VERSION}.",
+            f"{folder} has format version {found}; this program reads versions {_versions()}.",
             "Build the atlas again with this program.",
         )
     return attributes
@@ -67,6 +66,10 @@ def _header(folder: Place) -> dict[str, Any]:
             f"There is no atlas at {folder}, or it cannot be read: {error.__cause__}.",
             "Check the address, and that you may read it.",
         ) from error.__cause__
+
+
+def _versions() -> str:
+    return f"{schema.READABLE[0]} to {schema.READABLE[-1]}"
 
 
 def half_built(path: Path) -> tuple[int, int] | None:

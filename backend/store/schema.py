@@ -4,6 +4,10 @@ Root attributes: ``format``, ``format_version``, ``name``, ``version``, ``simula
 ``world_um``, ``grid_level``, ``created``, ``provenance``, ``sections`` and ``arrays``. The last
 maps the logical names below to folders inside the store; a result is written into new folders and
 becomes visible when the root attributes are replaced, in one rename.
+
+Version 2 keeps, for every label and overview level, the bins that hold each category
+(``pyramid/<level>/label/<name>/bins/``). Atlases of version 1 are read as well; what they lack is
+drawn from their cells.
 """
 
 from __future__ import annotations
@@ -13,7 +17,9 @@ from urllib.parse import quote
 from backend.core.layers import LayerKey
 
 FORMAT = "molccf-atlas"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+#: Format versions that can be read.
+READABLE = (1, 2)
 
 #: Rows per inner chunk of arrays that tiles read.
 CHUNK_ROWS = 16_384

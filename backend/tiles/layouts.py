@@ -4,17 +4,14 @@ A plane's section name is ``layout:umap``, or ``layout:umap@<section>`` for the 
 before all others in grey. Cells that the layout has no place for come last in its order and are
 never counted.
 
-An overview tile must not touch every cell: labels and numbers of the bins of a level are made once
-and kept in memory, four bytes per bin; mean embeddings, d bytes per bin and the same for all
-genes, are written beside the layout, so that all processes share one copy.
+An overview tile must not touch every cell: numbers of the bins of a level are made once and kept in
+memory, four bytes per bin; mean embeddings, d bytes per bin and the same for all genes, and what
+bins hold of each label are written beside the layout, so that all processes share one copy.
 """
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,7 +24,8 @@ from backend.store import flat, schema
 from backend.store.atlas import Atlas
 from backend.store.flat import Rows
 from backend.store.morton import decode, local_range
-from backend.tiles.runs import mean_of_runs, over_runs, run_starts
+from backend.store.pyramid import Holders
+from backend.tiles.runs import run_starts
 from backend.tiles.spans import MONTAGE
 from backend.tiles.values import Values
 
@@ -164,8 +162,25 @@ class Layout:
             return None
         name = f"{self.overview}/{level}"
         if name not in values.opened:
-            values.opened[name] = flat.read(_folder(values.atlas, name))
+            values.opened[name] = flat.read(folder_of(values.atlas, name))
         found: Rows = values.opened[name]
+        return found
+
+    def label_bins(self, values: Values, label: str, level: int) -> tuple[Rows, Holders] | None:
+        """Return the commonest category of each node of a level, and the nodes of each category.
+
+        None where not stored, or stored of a label that was written anew since.
+        """
+        if not self.overview or label not in _labels_of(values, self.overview):
+            return None
+        name = f"{self.overview}/{label_place(label)}/{level}"
+        if name not in values.opened:
+            parts = [
+                flat.read(folder_of(values.atlas, f"{name}/{part}"))
+                for part in ("top", *Holders._fields)
+            ]
+            values.opened[name] = parts[0], Holders(*parts[1:])
+        found: tuple[Rows, Holders] = values.opened[name]
         return found
 
 
@@ -221,7 +236,7 @@ def _mapped(values: Values, key: tuple[Any, ...], rows: Rows) -> NDArray[np.uint
 
 def _placed(atlas: Atlas, layout: str, codes: Codes) -> int:
     """Return how many cells of a layout have a place; the others come last, all in one spot."""
-    about = flat.read_header(_folder(atlas, _order(atlas, layout)))["attributes"]
+    about = flat.read_header(folder_of(atlas, _order(atlas, layout)))["attributes"]
     if "placed" in about:
         return int(about["placed"])
     embedding = atlas.embedding("cell")
@@ -253,60 +268,54 @@ def dense_levels(codes: Codes) -> NDArray[np.int64]:
     return np.array(found, np.int64)
 
 
-def write_overview(atlas: Atlas, layout: str, step: Callable[[float], None]) -> None:
-    """Write the mean embeddings of a layout's bins, and remove those that no edition needs.
+def _labels_of(values: Values, overview: str) -> frozenset[str]:
+    """Return the labels that an overview has as the atlas has them."""
+    if ("labels", overview) not in values.opened:
+        about = flat.read_header(folder_of(values.atlas, overview))["attributes"]
+        values.opened["labels", overview] = frozenset(
+            name
+            for name, place in about.get("labels", {}).items()
+            if place == label_array(values.atlas, name)
+        )
+    found: frozenset[str] = values.opened["labels", overview]
+    return found
 
-    Parameters
-    ----------
-    atlas : Atlas
-        A folder of this machine, newly opened, with the layout and a cell embedding.
-    step : callable (fraction)
-        Told before each level; may raise.
-    """
-    found = open_layout(Values(atlas), LayoutName(layout, None))
-    embedding = atlas.embedding("cell")
-    folder = Path(str(atlas.path)) / _overview_place(atlas, layout)
-    assert embedding is not None
-    cells = embedding.values
 
-    def means(places: slice, first: NDArray[np.uint32]) -> NDArray[Any]:
-        return mean_of_runs(first, np.asarray(cells[found.rows[places]]))
+def label_place(label: str) -> str:
+    """Return where an overview keeps what its bins hold of a label."""
+    return schema.label_array(label).removeprefix("cells/")
 
-    shutil.rmtree(folder, ignore_errors=True)
-    for i, level in enumerate(found.levels):
-        step(i / len(found.levels))
-        first = run_starts(found.codes, level)
-        flat.write(folder / str(level), over_runs(first, len(found), means))
-    flat.write_group(folder, {"embedding": _array(atlas, CELLS), "levels": list(found.levels)})
-    for old in folder.parent.glob("overview@*"):
-        if not old.with_name(old.name.replace("overview", "order", 1)).is_dir():
-            shutil.rmtree(old)
+
+def label_array(atlas: Atlas, label: str) -> str:
+    """Return the folder of a label's codes in the store, or "" where there are none."""
+    return array_place(atlas, schema.label_array(label))
 
 
 def _overview(atlas: Atlas, layout: str) -> str:
     """Return where the mean embeddings are, if they are those of the atlas as it is, or ""."""
-    place = _overview_place(atlas, layout)
-    if not (_folder(atlas, place) / "zarr.json").exists():
+    place = overview_place(atlas, layout)
+    if not (folder_of(atlas, place) / "zarr.json").exists():
         return ""
-    about = flat.read_header(_folder(atlas, place))["attributes"]
-    return place if about["embedding"] == _array(atlas, CELLS) else ""
+    about = flat.read_header(folder_of(atlas, place))["attributes"]
+    return place if about["embedding"] == array_place(atlas, CELLS) else ""
 
 
-def _overview_place(atlas: Atlas, layout: str) -> str:
+def overview_place(atlas: Atlas, layout: str) -> str:
+    """Return the folder of the overview of a layout as it is now."""
     return "/overview@".join(_order(atlas, layout).rsplit("/order@", 1))
 
 
 def _order(atlas: Atlas, layout: str) -> str:
-    return _array(atlas, schema.layout_array(layout, "order"))
+    return array_place(atlas, schema.layout_array(layout, "order"))
 
 
-def _array(atlas: Atlas, logical: str) -> str:
+def array_place(atlas: Atlas, logical: str) -> str:
     """Return the folder of an array in the store, or "" where there is none."""
     arrays: dict[str, str] = atlas.attrs["arrays"]
     return arrays.get(logical, "")
 
 
-def _folder(atlas: Atlas, place: str) -> Any:
+def folder_of(atlas: Atlas, place: str) -> Any:
     """Return a folder of the store, on this machine or behind a URL."""
     folder: Any = atlas.path
     for part in place.split("/"):

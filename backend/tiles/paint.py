@@ -13,6 +13,7 @@ from backend.core.geometry import TileAddress
 from backend.core.layers import LayerKey, Style
 from backend.store.pyramid import PyramidLevel
 from backend.tiles import raster, shade
+from backend.tiles.isolate import isolated
 from backend.tiles.raster import Frame
 from backend.tiles.values import Values
 
@@ -91,8 +92,7 @@ class LabelPainter(_Painting):
     def pixels(self, tile: TileAddress, parts: list[Part]) -> Colours:
         """Return the colour indices of a tile of cells smaller than pixels, (size, size)."""
         out = np.full((self._size, self._size), raster.EMPTY, np.int16)
-        # The pyramid knows neither rare categories nor confidences.
-        level = self._level(tile) if self._wanted.all() and self._least is None else None
+        level = self._overview(tile)
         if level is None:
             for info, rows in parts:
                 codes, frame = self._codes(tile, (info, rows))
@@ -101,9 +101,23 @@ class LabelPainter(_Painting):
         else:
             for _, rows in joined(parts):
                 part = self._bins(level, tile, rows)
-                top = level.top[self._key.name][0][part.bins]
-                raster.put_majority(part.codes, part.frame, top[:, 0], out, self._wanted)
+                found = self._of_bins(level, part.bins)
+                raster.put_majority(part.codes, part.frame, found, out, self._wanted)
         return shade.index_labels(out, self._wanted)
+
+    def _overview(self, tile: TileAddress) -> PyramidLevel | None:
+        """Return the level that has all that is drawn; none knows confidences."""
+        level = self._level(tile) if self._least is None else None
+        if level is None or self._wanted.all() or self._key.name in level.holders:
+            return level
+        return None  # a store of an earlier format
+
+    def _of_bins(self, level: PyramidLevel, bins: slice) -> NDArray[np.int16]:
+        """Return the category of bins, which are pixels: the commonest, wanted ones first."""
+        top = np.asarray(level.top[self._key.name][0][bins])[:, 0]
+        if self._wanted.all():
+            return top
+        return isolated(top, level.holders[self._key.name], self._wanted, bins)
 
     def cells(self, info: SectionInfo, rows: NDArray[np.int64]) -> Colours:
         """Return the colour index of single cells of a section, (m,)."""

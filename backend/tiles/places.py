@@ -12,6 +12,7 @@ from backend.core.geometry import TileAddress
 from backend.core.layers import LayerKey, Style
 from backend.tiles import raster, shade
 from backend.tiles.discs import COVERAGE, LEAST, SUBPIXELS, disc_radius, far, put_discs, rows_near
+from backend.tiles.isolate import isolated
 from backend.tiles.layouts import ROOT, Layout
 from backend.tiles.palette import NONE
 from backend.tiles.runs import majority_of_runs, over_runs
@@ -119,7 +120,7 @@ class LabelPlaces:
         level, places = raster.pixel_level(tile, size), layout.places(tile)
         if level in layout.levels:
             first, bins = _bins(self._values, layout, level, places)
-            found = self._of_bins(level)[bins]
+            found = self._of_bins(level, bins)
             raster.put_majority(layout.codes[first], frame, found, out, self._wanted)
         else:
             found = self._codes(layout.rows[places])
@@ -130,7 +131,17 @@ class LabelPlaces:
         """Return the colour index of single cells, (m,)."""
         return shade.index_labels(self._codes(self._layout.rows[places]), self._wanted)
 
-    def _of_bins(self, level: int) -> NDArray[np.int16]:
+    def _of_bins(self, level: int, bins: slice) -> NDArray[np.int16]:
+        """Return the category of bins, which are pixels: the commonest, wanted ones first."""
+        stored = None
+        if self._style.least is None:
+            stored = self._layout.label_bins(self._values, self._key.name, level)
+        if stored is None:
+            return self._made(level)[bins]
+        top = np.asarray(stored[0][bins])
+        return top if self._wanted.all() else isolated(top, stored[1], self._wanted, bins)
+
+    def _made(self, level: int) -> NDArray[np.int16]:
         layout = self._layout
 
         def make() -> NDArray[Any]:

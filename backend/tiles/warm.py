@@ -7,7 +7,7 @@ import numpy as np
 from backend.core.data import SectionInfo
 from backend.core.geometry import Bounds, Slot, TileAddress
 from backend.core.layers import Category
-from backend.tiles import discs, raster, runs, shade
+from backend.tiles import discs, isolate, raster, runs, shade
 
 _TILE, _SLOT, _SIZE = TileAddress(0, 0, 0), Slot(0, 0, 0), 16
 
@@ -29,6 +29,8 @@ def warm_kernels() -> None:
         raster.put_majority(places, frame, np.zeros(2, np.int16), codes, wanted)
         raster.put_means(places, frame, values, numbers)
         raster.put_imputed(places, frame, embedding, direction, 0.1, numbers)
+    held = np.zeros(1, np.int16), np.zeros(1, np.uint32)
+    isolate.put_held(np.zeros(1, np.uint32), np.ones(1, np.uint16), 0, *held)
     rows = np.arange(2)
     raster.imputed(embedding, rows, direction, 0.1)
     raster.mean_of_bins(rows, values, 0)

@@ -199,7 +199,21 @@ def legend_block(info: LayerInfo, counts: Mapping[int, int], sort: str) -> html.
         className="row between s t2 leghead",
     )
     rows = legend(groups_of(info.categories, here, sort), missing)
-    return html.Div([head, html.Div(rows, className="legend")], className="sec flush")
+    return html.Div([head, pixel_rule(), html.Div(rows, className="legend")], className="sec flush")
+
+
+def pixel_rule() -> html.P:
+    """Return how a pixel of many cells gets its class; the scripts show the one that holds."""
+    rules = (
+        ("majority", "A pixel of many cells shows its commonest class", False),
+        ("any", "A pixel is lit where any cell is of an isolated class", True),
+    )
+    more = "Exact at every zoom: counted from all cells of the pixel, not from a sample."
+    spans = [
+        html.Span([text, html.B(f" ({rule})")], hidden=hidden, **{"data-rule": rule})
+        for rule, text, hidden in rules
+    ]
+    return html.P(spans, className="xs t3 pixelrule", title=more)
 
 
 def trust_block(info: LayerInfo) -> Any:

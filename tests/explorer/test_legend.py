@@ -5,6 +5,8 @@ from typing import Any
 
 from backend.core.layers import Category
 from explorer.legend import groups_of, legend, split_missing, tree
+from explorer.views.selection import pixel_rule
+from tests.explorer.said import text
 
 REGIONS = (
     Category("L5", "#111111", "Isocortex"),
@@ -83,3 +85,11 @@ def test_the_tree_names_its_layer_and_every_class() -> None:
         ["CA1"],
         ["Elsewhere"],
     ]
+
+
+def test_the_legend_says_how_a_pixel_gets_its_class() -> None:
+    majority, isolated = pixel_rule().children
+    assert "commonest class" in text(majority)
+    assert "(majority)" in text(majority)
+    assert "any cell is of an isolated class" in text(isolated)
+    assert (majority.hidden, isolated.hidden) == (False, True)

@@ -21,6 +21,7 @@ from backend.store.atlas import Atlas
 from backend.store.place import place_of
 from backend.store.write import write_result
 from backend.tiles import layouts
+from backend.tiles.overviews import write_overview
 from backend.worker import process
 from tests.tiny import SIZES, tiny_atlas
 
@@ -48,7 +49,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         tiny_atlas(path)
         places = np.random.default_rng(1).uniform(0, 1, (sum(SIZES.values()), 2))
         written = write_result(path, TaskResult(), layouts={"umap": places.astype(np.float32)})
-        layouts.write_overview(written, "umap", lambda _: None)
+        write_overview(written, "umap", lambda _: None)
     files = fsspec.filesystem("memory")
     files.put(str(path), URL, recursive=True)
     yield path

@@ -78,7 +78,7 @@ def test_a_kill_at_any_step_costs_nothing_but_that_step(
         write(tmp_path / "whole")
     expected, path = files_of(tmp_path / "whole"), tmp_path / "a"
     assert count[0] > 150
-    for moment in range(1, count[0] + 1, 9):
+    for moment in range(1, count[0] + 1, 17):
         with monkeypatch.context() as patch:
             die_at(moment, patch)
             with pytest.raises(Killed):

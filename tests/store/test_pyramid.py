@@ -42,6 +42,15 @@ def test_bins_means_and_tops_equal_brute_force(
         assert top[i].tolist() == [*names[order], *[-1] * (3 - n)]
         assert tally[i].tolist() == [*sizes[order], *[0] * (3 - n)]
     assert (np.diff(code.astype(object)) > 0).all()
+    holders = pyramid.holders_of(labels, first, 6)
+    for c in range(6):
+        own = slice(*holders.start[c : c + 2])
+        held = {
+            i: n for i, start in enumerate(first) if
+            (n := int((labels[node == node[start]] == c).sum()))
+        }  # fmt: skip
+        assert holders.bin[own].tolist() == list(held)
+        assert holders.cells[own].tolist() == list(held.values())
 
 
 @pytest.mark.parametrize("exact", [1 << 15, 3], ids=["short", "long"])
@@ -68,6 +77,13 @@ def test_means_are_rounded_half_to_even() -> None:
     cells = np.array([[0, 1], [1, 2], [-3, 127], [-2, 126]], np.int8)
     (means,) = pyramid.mean_embedding(cells, [np.array([0, 2])])
     assert means.tolist() == [[0, 2], [-2, 126]]
+
+
+def test_bins_with_many_cells_of_a_class_are_counted_in_full() -> None:
+    holders = pyramid.holders_of(np.zeros(70_001, np.int16), np.array([0, 70_000]), 1)
+    assert holders.cells.tolist() == [70_000, 1]
+    assert holders.cells.dtype == np.uint32
+    assert pyramid.holders_of(np.zeros(9, np.int16), np.array([0]), 1).cells.dtype == np.uint16
 
 
 def test_small_atlases_keep_no_level() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from backend.core.data import TaskResult
+from backend.core.data import Column, TaskResult
 from backend.core.errors import TileOutOfRange, UnknownSection
 from backend.core.geometry import TileAddress
 from backend.core.layers import LayerKey, Style, TileKey
@@ -18,12 +18,13 @@ from backend.store import flat, schema
 from backend.store.atlas import Atlas
 from backend.store.write import write_result
 from backend.tiles import layouts
-from backend.tiles.layouts import LayoutName, open_layout, parse_layout, write_overview
+from backend.tiles.layouts import LayoutName, open_layout, parse_layout
+from backend.tiles.overviews import write_overview
 from backend.tiles.places import CONTEXT
 from backend.tiles.render import TileRenderer
 from backend.tiles.values import Values
 from tests.tiles.conftest import MANY, dense_section, pixels
-from tests.tiny import tiny_atlas
+from tests.tiny import TYPES, tiny_atlas
 
 UMAP = LayoutName("umap", None)
 LAYERS = ("label:type", "measured:A", "imputed:A", "density:cells", "confidence:type")
@@ -230,6 +231,11 @@ def test_an_isolated_class_shows_every_pixel_that_holds_it(
     monkeypatch.setattr(layouts, "DENSE_PLACES", 1_000)
     quick = tile(TileRenderer(Atlas.open(crowd)), "layout:umap", "label:type", only=(42,))
     assert np.array_equal(found, quick)
+    write_overview(Atlas.open(crowd), "umap", lambda fraction: None)
+    stored = TileRenderer(Atlas.open(crowd))
+    assert np.array_equal(found, tile(stored, "layout:umap", "label:type", only=(42,)))
+    values = Values(stored.atlas)
+    assert open_layout(values, UMAP).label_bins(values, "type", 8) is not None
     full = found[found[..., 3] == 255]
     assert {"#" + bytes(c[:3]).hex() for c in full} == {MANY[42].colour}
 
@@ -250,6 +256,25 @@ def test_the_overview_of_an_older_embedding_is_not_used(
     values = Values(Atlas.open(path))
     assert open_layout(values, UMAP).mean_embedding(values, 8) is None
     assert tile(TileRenderer(Atlas.open(path)), "layout:umap", "imputed:Gad1").any()
+
+
+def test_the_overview_of_an_older_label_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, _ = with_layout(tiny_atlas(tmp_path / "tiny.zarr"), 5)
+    monkeypatch.setattr(layouts, "DENSE_PLACES", 50)
+    write_overview(Atlas.open(path), "umap", lambda fraction: None)
+    before = tile(TileRenderer(Atlas.open(path)), "layout:umap", "label:type")
+    atlas = Atlas.open(path)
+    codes = np.zeros(atlas.section("alpha").n_cells, np.int16)
+    column = Column("alpha", LayerKey("label", "type"), codes, TYPES[:1])
+    write_result(path, TaskResult(columns=(column,)))
+    values = Values(Atlas.open(path))
+    layout = open_layout(values, UMAP)
+    assert layout.label_bins(values, "type", 8) is None
+    assert layout.label_bins(values, "region", 8) is not None
+    after = tile(TileRenderer(Atlas.open(path)), "layout:umap", "label:type")
+    assert not np.array_equal(after, before)
 
 
 def test_mapped_and_unmapped_stores_give_the_same_plane(crowd: Path) -> None:

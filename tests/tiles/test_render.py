@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import shutil
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -151,6 +153,41 @@ def test_isolating_a_rare_class_shows_every_pixel_that_holds_it(dense: TileRende
     assert set(np.unique(found[..., 3])) == {0, shade.FAINT, 255}
     cells = int((np.asarray(dense.atlas.label("type").codes[:]) == 42).sum())
     assert cells * 0.9 <= full.sum() <= cells
+
+
+@pytest.fixture(scope="session")
+def earlier(dense: TileRenderer, tmp_path_factory: pytest.TempPathFactory) -> TileRenderer:
+    """The dense atlas as format version 1 had it, without the bins of each category."""
+    path = tmp_path_factory.mktemp("earlier") / "dense.zarr"
+    shutil.copytree(dense.atlas.path, path)
+    header = json.loads((path / "zarr.json").read_text())
+    arrays = header["attributes"]["arrays"]
+    header["attributes"]["format_version"] = 1
+    header["attributes"]["arrays"] = {k: v for k, v in arrays.items() if "/bins/" not in k}
+    assert len(header["attributes"]["arrays"]) < len(arrays)
+    for folder in path.glob("pyramid/*/label/*/bins"):
+        shutil.rmtree(folder)
+    (path / "zarr.json").write_text(json.dumps(header))
+    return TileRenderer(Atlas.open(path))
+
+
+@pytest.mark.parametrize("at", [(0, 0, 0), (1, 0, 0), (2, 1, 1), (3, 2, 3), (4, 3, 5), (6, 9, 12)])
+@pytest.mark.parametrize("only", [(42,), (7, 8, 299), tuple(range(0, 300, 2))], ids=len)
+def test_isolating_from_the_overview_is_isolating_from_cells(
+    dense: TileRenderer, earlier: TileRenderer, at: tuple[int, int, int], only: tuple[int, ...]
+) -> None:
+    level = dense.atlas.pyramid(8)
+    assert level is not None
+    assert level.holders.keys() == {"type"}
+    old = earlier.atlas.pyramid(8)
+    assert old is not None
+    assert old.holders == {}
+    for size in (256, 512):
+        found, expected = (
+            picture(renderer, "atlas", "label:type", at, only=only, size=size)
+            for renderer in (dense, earlier)
+        )
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_uncertain_labels_are_drawn_as_unassigned(dense: TileRenderer) -> None:
