@@ -10,8 +10,14 @@ from backend.core.errors import BadRequest
 #: (model, verb) -> names of its parameters.
 Offers = Mapping[tuple[str, str], tuple[str, ...]]
 
+_CONTACTS = (
+    "label", "region", "radius_um", "reach_um", "n_shifts", "null", "tail", "least_contacts",
+    "least_cells", "rate", "seed",
+)  # fmt: skip
+
 OFFERS: Offers = {
     ("fusemap", "annotate"): ("seed",),
+    ("fusemap", "contacts"): _CONTACTS,
 }
 
 

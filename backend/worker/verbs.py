@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from backend.intake.mapping import ReadMapping, safe_id
+from backend.worker.contacts import contacts
 from backend.worker.work import Verbs, Work
 
 #: Label whose unassigned cells are counted first.
@@ -68,4 +69,5 @@ def summary(found: Mapping[str, Any]) -> dict[str, Any]:
 
 VERBS: Verbs = {
     ("fusemap", "annotate"): annotate,
+    ("fusemap", "contacts"): contacts,
 }

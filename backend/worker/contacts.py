@@ -1,0 +1,39 @@
+"""Verbs on cells in contact: which types touch, and what they may say to one another."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from backend.worker.asked import params_of, text_of
+from backend.worker.work import Work
+
+#: Label whose classes are paired unless another is asked for.
+MAIN_LABEL = "label:type"
+
+
+def contacts(work: Work) -> Mapping[str, Any]:
+    """Count contacts of types in sections of the atlas; write the table and its JSON."""
+    # numba is loaded here, in the process of the job.
+    from backend.analysis.contacts import ContactParams
+    from backend.runs.contacts import contact_atlas, write_contacts
+
+    asked = work.job.params
+    found = contact_atlas(
+        work.atlas,
+        work.sections(),
+        text_of(asked, "label", MAIN_LABEL),
+        text_of(asked, "region"),
+        params_of(ContactParams, asked),
+        work.context,
+    )
+    write_contacts(found, work.folder / "contacts.csv", work.folder / "contacts.json")
+    calls = Counter(pair["call"] for pair in found["pairs"])
+    return {
+        "n_cells": found["n_cells"],
+        "n_sections": len(found["sections"]),
+        "n_pairs": len(found["pairs"]),
+        "n_attraction": calls["attraction"],
+        "n_avoidance": calls["avoidance"],
+    }
