@@ -62,6 +62,7 @@
       explorer.set({ tool, using });
     },
     run,
+    steer: (value) => steer(JSON.parse(value)),
   });
 
   // What a callback may change of the view; a layer also clears what belongs to the old one.
@@ -70,8 +71,15 @@
     if (!order || !explorer.view) return hush();
     const { layer, ...rest } = order;
     const patch = Object.fromEntries(Object.entries(rest).filter(([name]) => MAY.includes(name)));
-    if (patch.section && patch.section !== explorer.view.section) patch.at = null;
+    const moves = patch.section && patch.section !== explorer.view.section;
+    if (moves) patch.at = null;
     setTimeout(() => {
+      // A section on a plane of its own is opened by the server, which knows its layers.
+      if (moves && (explorer.isQuery(patch.section) || explorer.isQuery(explorer.view.section))) {
+        const cleared = { only: [], lo: null, hi: null, least: null, panel: "see" };
+        explorer.go(explorer.query({ ...explorer.view, ...cleared, ...patch, layer: layer || "" }));
+        return;
+      }
       if (layer && layer !== explorer.view.layer) explorer.toLayer(layer, patch.only);
       explorer.set(patch);
     }, 0);

@@ -173,10 +173,11 @@
   // -- jobs ---------------------------------------------------------------------------------------------
 
   // Jobs that the link names: that of the wizard, and that of the open tool.
-  const JOB_ID = /^[0-9a-f]{32}$/;
+  const JOB_ID = /^[0-9a-f]{32}(?=,|$)/; // more of a tool's state may follow after a comma
+  const jobIn = (using) => ((using || "").match(JOB_ID) || [""])[0];
   function linkedJobs() {
     const view = explorer.view || {};
-    return [view.job, JOB_ID.test(view.using) ? view.using : ""].filter(Boolean);
+    return [view.job, jobIn(view.using)].filter(Boolean);
   }
 
   async function poll() {
@@ -191,15 +192,16 @@
     } catch (problem) {
       if (problem && problem.error === "UnknownJob") {
         explorer.toast(problem.message);
-        explorer.set({ job: "", using: JOB_ID.test(explorer.view.using) ? "" : explorer.view.using });
+        explorer.set({ job: "", using: jobIn(explorer.view.using) ? "" : explorer.view.using });
       }
     }
     return jobs;
   }
 
   // A link may name a job of another session, which the list does not hold yet.
-  explorer.findJob = async function (id) {
-    if (!JOB_ID.test(id) || jobs.some((j) => j.id === id)) return;
+  explorer.findJob = async function (using) {
+    const id = jobIn(using);
+    if (!id || jobs.some((j) => j.id === id)) return;
     const found = await poll();
     explorer.props("jobs", { data: [...found] });
   };

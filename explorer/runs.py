@@ -36,8 +36,8 @@ def run_button(
 
 
 def job_of(jobs: Sequence[Mapping[str, Any]] | None, using: str) -> Mapping[str, Any] | None:
-    """Return the job that ``using`` names, or None."""
-    return next((j for j in jobs or () if j["id"] == using), None)
+    """Return the job that ``using`` names, alone or before a comma, or None."""
+    return next((j for j in jobs or () if j["id"] == using.partition(",")[0]), None)
 
 
 def unfinished(job: Mapping[str, Any], title: str) -> list[Child] | None:

@@ -2,12 +2,13 @@
 
 A tool is a module of ``explorer.views`` that has the members of ``Tool``; adding one is adding it
 to ``TOOLS``. ``tool`` in the link names the tool that is open; ``using`` is that tool's own state
-in a short text, such as the id of a job or a choice of options. A tool listens to the store
-``ids.TOOL`` ({"tool", "using", "section"}) and draws itself when it is the one named there. It
-changes the view with buttons (``data-act`` of ``using``, ``layer``, ``open``, ...) or, out of a
-callback, by writing {"tool": ..., "using": ..., "section": ..., "layer": ..., "only": [...]}, any
-of them, to the store ``ids.STEER``. Buttons that start a job, and what is shown until it is done,
-are in ``explorer.runs``.
+in a short text, such as the id of a job (more may follow after a comma) or a choice of options. A
+tool listens to the store ``ids.TOOL`` ({"tool", "using", "section"}) and draws itself when it is
+the one named there. It changes the view with buttons (``data-act`` of ``using``, ``layer``,
+``open``, or ``steer`` with JSON) or, out of a callback, by writing the same to the store
+``ids.STEER``: {"tool", "using", "section", "layer", "only"}, any of them. Buttons that start a job,
+and what is shown until it is done, are in ``explorer.runs``; settings of plots in
+``explorer.plots``.
 """
 
 from __future__ import annotations
