@@ -29,6 +29,7 @@ from backend.store.measure import span_of
 from backend.store.morton import sort_cells
 from backend.store.place import local
 from backend.store.section import categories_to_json, provenance_to_json
+from backend.store.space import SpaceResult, write_space
 
 #: Rows copied at a time.
 _BLOCK = 1 << 20
@@ -41,6 +42,7 @@ def write_result(
     embeddings: Mapping[str, tuple[Any, NDArray[np.float32]]] | None = None,
     genes: tuple[ArrayLike, ArrayLike, ArrayLike] | None = None,
     layouts: Mapping[str, NDArray[np.float32]] | None = None,
+    space: SpaceResult | None = None,
     checkpoint: str = "",
     embedded: Collection[str] | None = None,
 ) -> Atlas:
@@ -57,6 +59,8 @@ def write_result(
     genes : ((G, d) embedding, (G,) offset, (G, 3) trust), optional
     layouts : mapping of name to (N, 2) float32, optional
         Another plane of the same cells, such as a UMAP; any unit.
+    space : SpaceResult, optional
+        Common coordinates of cells.
     checkpoint : str
         Name of the checkpoint that made the embeddings.
     embedded : collection of str, optional
@@ -78,7 +82,8 @@ def write_result(
     folder = local(path, "Writing a result")
     with _locked(folder):
         update = _Update(folder, result.provenance)
-        room.check_disk(folder, _bytes_of(update.atlas, result, embeddings or {}, layouts or {}))
+        need = _bytes_of(update.atlas, result, embeddings or {}, layouts or {})
+        room.check_disk(folder, need + (0 if space is None else 12 * update.atlas.n_cells))
         sections = {info.id for info in update.atlas.sections()}
         have = sections if embedded is None else sections & set(embedded)
         try:
@@ -89,6 +94,8 @@ def write_result(
                 update.genes(*genes)
             for name, places in (layouts or {}).items():
                 update.layout(name, places)
+            if space is not None:
+                write_space(update.create, update.atlas, space, update.provenance)
             update.publish()
         except BaseException:
             update.discard()
@@ -167,7 +174,7 @@ class _Update:
             "provenance": self.provenance,
         }
         logical = schema.label_array(name)
-        codes = self._create(logical, (atlas.n_cells,), np.int16, attributes, MISSING)
+        codes = self.create(logical, (atlas.n_cells,), np.int16, attributes, MISSING)
         for section in have:
             rows = atlas.section(section).rows
             assert before is not None
@@ -176,7 +183,7 @@ class _Update:
             rows = atlas.section(part.section).rows
             codes[rows] = recode(np.asarray(part.values, np.int16), part.categories, categories)
         self.attributes["labels"][name] = self._in_order({*have, *replaced})
-        overview.write_tops(self._create, name, codes, len(categories), self._firsts())
+        overview.write_tops(self.create, name, codes, len(categories), self._firsts())
 
     def _number(self, key: LayerKey, parts: list[Column]) -> None:
         atlas = self.atlas
@@ -190,7 +197,7 @@ class _Update:
             "provenance": self.provenance,
         }
         logical = schema.number_array(key)
-        values = self._create(logical, (atlas.n_cells,), np.float16, attributes, np.nan)
+        values = self.create(logical, (atlas.n_cells,), np.float16, attributes, np.nan)
         if before is not None:
             _copy(before.values, values, slice(0, atlas.n_cells))
         for part in parts:
@@ -219,12 +226,12 @@ class _Update:
             "checkpoint": checkpoint,
             "provenance": self.provenance,
         }
-        rows = self._create(schema.embedding_array(name), shape, np.int8, attributes)
+        rows = self.create(schema.embedding_array(name), shape, np.int8, attributes)
         for info in self.atlas.sections():
             if info.id in sections:
                 _copy(values, rows, info.rows)
         if name == "cell":
-            overview.write_means(self._create, rows, self._firsts())
+            overview.write_means(self.create, rows, self._firsts())
 
     def genes(self, embedding: ArrayLike, offset: ArrayLike, trust: ArrayLike) -> None:
         """Write what a checkpoint knows of the genes."""
@@ -277,7 +284,7 @@ class _Update:
     def _in_order(self, sections: set[str]) -> list[str]:
         return [info.id for info in self.atlas.sections() if info.id in sections]
 
-    def _create(
+    def create(
         self,
         logical: str,
         shape: tuple[int, ...],
@@ -297,7 +304,7 @@ class _Update:
         return flat.create(folder, shape, dtype, attributes, fill)
 
     def _write(self, logical: str, values: NDArray[Any]) -> None:
-        self._create(logical, values.shape, values.dtype)[...] = values
+        self.create(logical, values.shape, values.dtype)[...] = values
 
 
 def _copy(source: Any, target: NDArray[Any], rows: slice) -> None:

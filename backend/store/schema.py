@@ -29,12 +29,16 @@ EXPRESSION_SHARD = 64
 
 MORTON = "cells/morton"
 XY = "cells/xy"
+XYZ = "cells/xyz"
 NAME_BYTES = "cells/name/bytes"
 NAME_OFFSET = "cells/name/offset"
 GENES = "genes"
 GENE_EMBEDDING = "genes/embedding"
 GENE_OFFSET = "genes/offset"
 GENE_TRUST = "genes/trust"
+#: Surface and labelled voxels of the reference that common coordinates are of.
+OUTLINE = "space/outline"
+VOLUME = "space/labels"
 GENE_TABLES = (GENE_EMBEDDING, GENE_OFFSET, GENE_TRUST)
 
 #: Kinds of layers stored as numbers per cell.
