@@ -45,6 +45,7 @@ class Atlas:
         self._arrays: dict[str, str] = attributes["arrays"]
         self._sections = tuple(section_from_json(r) for r in attributes["sections"])
         self._by_id = {section.id: section for section in self._sections}
+        self._places = {section.id: place for place, section in enumerate(self._sections)}
         self._tree = Tree(self._sections, self._section_codes)
         self._cells = kept_cells()
         self._opened: dict[str, Any] = {}
@@ -99,6 +100,10 @@ class Atlas:
                 f"Section '{section_id[:80]}' is not in atlas '{self.name}'.",
                 *filter(None, [did_you_mean(section_id[:80], self._by_id)]),
             ) from None
+
+    def place(self, section_id: str) -> int:
+        """Return the place of a section in storage order."""
+        return self._places[section_id]
 
     @property
     def morton(self) -> Rows:

@@ -170,7 +170,14 @@ def _radix_sort(keys: Any) -> Any:
 
 def node_code(level: int, x: int, y: int) -> int:
     """Return the global code of a node of the atlas quadtree."""
-    return int(interleave(x, y)) << (2 * (LEVELS - level))
+    return (_spread_int(x) | _spread_int(y) << 1) << (2 * (LEVELS - level))
+
+
+def _spread_int(value: int) -> int:
+    """Return ``spread`` of one plain number: a tile asks for several nodes, numpy takes longer."""
+    for shift, mask in _SPREAD:
+        value = (value | value << shift) & mask
+    return value
 
 
 def node_span(level: int) -> int:

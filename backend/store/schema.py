@@ -12,6 +12,7 @@ drawn from their cells.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from urllib.parse import quote
 
 from backend.core.layers import LayerKey
@@ -56,11 +57,13 @@ ALWAYS_LEVELS = (8, 9, 10)
 TOP = 3
 
 
+@lru_cache(maxsize=256)
 def label_array(name: str) -> str:
     """Return the logical name of a label's codes."""
     return f"cells/label/{quote(name, safe='')}"
 
 
+@lru_cache(maxsize=256)
 def number_array(key: LayerKey) -> str:
     """Return the logical name of a numeric layer."""
     return f"cells/number/{key.kind}/{quote(key.name, safe='')}"

@@ -12,6 +12,11 @@ from backend.core.geometry import TileAddress
 from backend.store.flat import Rows
 from backend.store.morton import local_range, node_code, node_span
 
+#: Tiles above the slots whose sections are remembered; an atlas of 1,024 slots has a third more.
+REMEMBERED = 4096
+
+Parts = list[tuple[SectionInfo, slice]]
+
 
 class Tree:
     """The quadtree of an atlas, whose slots hold sections.
@@ -30,15 +35,22 @@ class Tree:
         self._sections = sections
         self._codes = codes
         self._starts = [node_code(*section.slot) for section in sections]
+        self._above: dict[TileAddress, Parts] = {}
 
-    def rows_in_tile(self, address: TileAddress) -> list[tuple[SectionInfo, slice]]:
+    def rows_in_tile(self, address: TileAddress) -> Parts:
         """Return the sections and rows in a tile of the atlas plane; see ``Atlas``."""
+        known = self._above.get(address)
+        if known is not None:
+            return known
         z, x, y = address.checked()
         code = node_code(z, x, y)
         first = bisect_left(self._starts, code)
         last = bisect_left(self._starts, code + node_span(z))
         if first < last and self._sections[first].slot.level >= z:
-            return [(s, s.rows) for s in self._sections[first:last] if s.n_cells]
+            found = [(s, s.rows) for s in self._sections[first:last] if s.n_cells]
+            if len(self._above) < REMEMBERED:
+                self._above[address] = found
+            return found
         # No slot begins in the tile (or a larger one does): at most one slot surrounds it.
         around = bisect_right(self._starts, code) - 1
         if around < 0:
@@ -54,5 +66,5 @@ class Tree:
         """Return the first row of a section whose code is not below ``code``."""
         if code > 0xFFFFFFFF:
             return section.first + section.n_cells
-        codes = self._codes(section)
-        return section.first + int(np.searchsorted(np.asarray(codes), np.uint32(code)))
+        codes = np.asarray(self._codes(section))
+        return section.first + int(codes.searchsorted(np.uint32(code)))

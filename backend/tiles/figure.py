@@ -16,7 +16,7 @@ from backend.core.errors import BadRequest
 from backend.core.geometry import Bounds
 from backend.core.layers import LayerInfo, LayerKey, Style
 from backend.store.atlas import Atlas
-from backend.tiles import shade
+from backend.tiles import raster, shade
 from backend.tiles.discs import COVERAGE, SUBPIXELS, disc_radius, far, put_discs
 from backend.tiles.page import Bar, Entry, Page, Words
 from backend.tiles.palette import theme_of
@@ -142,8 +142,8 @@ def _label_picture(
     values: Values, chosen: list[SectionInfo], key: LayerKey, style: Style, frame: _Frame
 ) -> tuple[Canvas, list[Entry]]:
     label = values.atlas.label(key.name)
-    wanted = shade.wanted_codes(style.only, len(label.categories))
-    colours = shade.label_colours(label.categories)
+    look = values.look(key.name, style.only)
+    colours = shade.label_colours(label.categories).rgba
     drawing = _Drawing(frame)
     counts = np.zeros(len(label.categories) + 1, np.int64)
     for info in chosen:
@@ -152,13 +152,13 @@ def _label_picture(
         places = _places(values, info, frame)
         radius = disc_radius(info, frame.scale)
         if radius:
-            drawing.discs(places, shade.index_labels(codes, wanted), radius)
+            drawing.discs(places, shade.index_labels(codes, look.table), radius)
         else:
-            drawing.fill(shade.index_labels(_majority(places, codes, frame), wanted))
+            drawing.fill(shade.index_labels(_majority(places, codes, frame), look.table))
     entries = [
         Entry(label.categories[c].name, (*colours[c + 2, :3].tolist(),), int(counts[c + 1]))
         for c in np.argsort(-counts[1:], kind="stable")
-        if counts[c + 1] and wanted[c]
+        if counts[c + 1] and look.wanted[c]
     ]
     missing = int(counts[0])
     if missing:
@@ -171,23 +171,23 @@ def _number_picture(
     chosen: list[SectionInfo],
     key: LayerKey,
     style: Style,
-    scale: shade.Range,
+    scale: raster.Range,
     frame: _Frame,
 ) -> tuple[Canvas, int]:
     """Return the picture and the number of cells without a value."""
     drawing, absent = _Drawing(frame), 0
-    colours = shade.number_colours(style.palette, shade.STEPS)
+    colours = shade.number_colours(style.palette, shade.STEPS).rgba
     for info in chosen:
         found = values.of(info, key, info.rows)
         absent += int(np.isnan(found).sum())
         places = _places(values, info, frame)
         radius = disc_radius(info, frame.scale)
         if radius:
-            found = np.where(np.isnan(found), np.float32(np.inf), found)
-            drawing.discs(places, shade.index_numbers(found, scale, shade.STEPS), radius)
+            index = raster.index_numbers(found, scale, shade.STEPS, raster.NO_VALUE)
+            drawing.discs(places, index, radius)
         else:
             means = _means(places, found, frame)
-            drawing.fill(shade.index_numbers(means, scale, shade.STEPS))
+            drawing.fill(raster.index_numbers(means, scale, shade.STEPS))
     return drawing.image(colours), absent
 
 
@@ -267,8 +267,8 @@ def _majority(
     return out
 
 
-def _bar(name: str, scale: shade.Range, info: LayerInfo, absent: int) -> Any:
-    colours = shade.number_colours(name, 256)
+def _bar(name: str, scale: raster.Range, info: LayerInfo, absent: int) -> Any:
+    colours = shade.number_colours(name, 256).rgba
     zero = tuple(colours[2, :3].tolist()) if scale.zero else None
     none = (tuple(colours[1, :3].tolist()), absent) if absent else None
     ticks = [scale.lo + (scale.hi - scale.lo) * t for t in (0.0, 0.5, 1.0)]

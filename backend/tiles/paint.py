@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,23 +12,26 @@ from backend.core.geometry import TileAddress
 from backend.core.layers import LayerKey, Style
 from backend.store.pyramid import PyramidLevel
 from backend.tiles import raster, shade
+from backend.tiles.frames import Frame, bin_frame, cell_frame, pixel_level
+from backend.tiles.image import Colours
 from backend.tiles.isolate import isolated
-from backend.tiles.raster import Frame
 from backend.tiles.values import Values
 
 Part = tuple[SectionInfo, slice]
-Colours = NDArray[np.uint16]
+#: Parts whose rows adjoin one another: drawn at once from a pyramid.
+Group = list[Part]
+Index = NDArray[np.uint16]
 
 
 class Painter(Protocol):
     """Draws cells of a layer; ``colours`` is the table that its indices point into."""
 
-    colours: NDArray[np.uint8]
+    colours: Colours
 
-    def pixels(self, tile: TileAddress, parts: list[Part]) -> Colours:
-        """Return the colour indices of a tile of cells smaller than pixels, (size, size)."""
+    def pixels(self, tile: TileAddress, groups: list[Group], out: Index) -> None:
+        """Write the colour indices of cells smaller than pixels into a tile, (size, size)."""
 
-    def cells(self, info: SectionInfo, rows: NDArray[np.int64]) -> Colours:
+    def cells(self, info: SectionInfo, rows: NDArray[np.int64]) -> Index:
         """Return the colour index of single cells of a section, (m,)."""
 
 
@@ -68,15 +70,16 @@ class _Painting:
         self._size = style.size
 
     def _level(self, tile: TileAddress) -> PyramidLevel | None:
-        return self._values.atlas.pyramid(raster.pixel_level(tile, self._size))
+        return self._values.atlas.pyramid(pixel_level(tile, self._size))
 
-    def _bins(self, level: PyramidLevel, tile: TileAddress, rows: slice) -> _Bins:
-        return _Bins(level, self._values.bins(level, rows), raster.bin_frame(tile, self._size))
+    def _bins(self, level: PyramidLevel, tile: TileAddress, group: Group) -> _Bins:
+        rows = slice(group[0][1].start, group[-1][1].stop)
+        return _Bins(level, self._values.bins(level, rows), bin_frame(tile, self._size))
 
     def _codes(self, tile: TileAddress, part: Part) -> tuple[NDArray[np.uint32], Frame]:
         info, rows = part
         codes = self._values.codes(info)[rows.start - info.first : rows.stop - info.first]
-        return codes, raster.cell_frame(info.slot, tile, self._size)
+        return codes, cell_frame(info.slot, tile, self._size)
 
 
 class LabelPainter(_Painting):
@@ -84,44 +87,42 @@ class LabelPainter(_Painting):
 
     def __init__(self, values: Values, key: LayerKey, style: Style) -> None:
         super().__init__(values, key, style)
-        self._label = values.atlas.label(key.name)
-        self._wanted = shade.wanted_codes(style.only, len(self._label.categories))
+        self._look = values.look(key.name, style.only)
         self._least = style.least
         self.colours = values.label_colours(key.name)
 
-    def pixels(self, tile: TileAddress, parts: list[Part]) -> Colours:
-        """Return the colour indices of a tile of cells smaller than pixels, (size, size)."""
-        out = np.full((self._size, self._size), raster.EMPTY, np.int16)
-        level = self._overview(tile)
-        if level is None:
-            for info, rows in parts:
+    def pixels(self, tile: TileAddress, groups: list[Group], out: Index) -> None:
+        """Write the colour indices of cells smaller than pixels into a tile, (size, size)."""
+        look, level = self._look, self._overview(tile)
+        for group in groups:
+            if level is not None:
+                part = self._bins(level, tile, group)
+                found = self._of_bins(level, part.bins)
+                raster.put_firsts(part.codes, part.frame, found, look.table, out)
+                continue
+            for info, rows in group:
                 codes, frame = self._codes(tile, (info, rows))
                 found = self._codes_of(info, rows)
-                raster.put_majority(codes, frame, found, out, self._wanted)
-        else:
-            for _, rows in joined(parts):
-                part = self._bins(level, tile, rows)
-                found = self._of_bins(level, part.bins)
-                raster.put_majority(part.codes, part.frame, found, out, self._wanted)
-        return shade.index_labels(out, self._wanted)
+                raster.put_majority(codes, frame, found, look.ranks, look.table, out)
 
     def _overview(self, tile: TileAddress) -> PyramidLevel | None:
         """Return the level that has all that is drawn; none knows confidences."""
         level = self._level(tile) if self._least is None else None
-        if level is None or self._wanted.all() or self._key.name in level.holders:
+        if level is None or self._look.whole or self._key.name in level.holders:
             return level
         return None  # a store of an earlier format
 
     def _of_bins(self, level: PyramidLevel, bins: slice) -> NDArray[np.int16]:
-        """Return the category of bins, which are pixels: the commonest, wanted ones first."""
-        top = np.asarray(level.top[self._key.name][0][bins])[:, 0]
-        if self._wanted.all():
+        """Return categories of bins, first the one to draw: the commonest, wanted ones before."""
+        top = np.asarray(level.top[self._key.name][0][bins])
+        if self._look.whole:
             return top
-        return isolated(top, level.holders[self._key.name], self._wanted, bins)
+        holders = level.holders[self._key.name]
+        return isolated(top[:, 0], holders, self._look.wanted, bins)[:, np.newaxis]
 
-    def cells(self, info: SectionInfo, rows: NDArray[np.int64]) -> Colours:
+    def cells(self, info: SectionInfo, rows: NDArray[np.int64]) -> Index:
         """Return the colour index of single cells of a section, (m,)."""
-        return shade.index_labels(self._codes_of(info, rows), self._wanted)
+        return shade.index_labels(self._codes_of(info, rows), self._look.table)
 
     def _codes_of(self, info: SectionInfo, rows: slice | NDArray[np.int64]) -> NDArray[np.int16]:
         return self._values.confident_codes(info, self._key, rows, self._least)
@@ -131,134 +132,114 @@ class NumberPainter(_Painting):
     """Draws a numeric layer: the mean of a pixel's cells."""
 
     def __init__(
-        self, values: Values, key: LayerKey, style: Style, scale: shade.Range, with_discs: bool
+        self, values: Values, key: LayerKey, style: Style, scale: raster.Range, with_discs: bool
     ) -> None:
         super().__init__(values, key, style)
         self._scale = scale
         self._steps = shade.DISC_STEPS if with_discs else shade.STEPS
         self.colours = shade.number_colours(style.palette, self._steps)
 
-    def pixels(self, tile: TileAddress, parts: list[Part]) -> Colours:
-        """Return the colour indices of a tile of cells smaller than pixels, (size, size)."""
-        out = np.full((self._size, self._size), np.nan, np.float32)
+    def pixels(self, tile: TileAddress, groups: list[Group], out: Index) -> None:
+        """Write the colour indices of cells smaller than pixels into a tile, (size, size)."""
         level = self._level(tile)
         if level is not None and self._key.kind not in ("imputed", "density"):
-            self._put_bin_means(tile, parts, level, out)
-            return shade.index_numbers(out, self._scale, self._steps)
-        have = [(part, self._values.has(part[0], self._key)) for part in parts]
-        self._put_nothing(tile, [part for part, known in have if not known], level, out)
-        known = [part for part, known in have if known]
+            for group in groups:
+                self._put_bin_means(tile, group, level, out)
+            return
         if self._key.kind == "imputed":
-            self._put_imputed(tile, known, level, out)
+            if not self._values.all_embedded:
+                groups = self._embedded(tile, groups, level, out)
+            self._put_imputed(tile, groups, level, out)
+        elif self._key.kind == "density":
+            self._put_density(tile, groups, level, out)
         else:
-            counted = [part for part in known if self._is_counted(part[0], tile)]
-            self._put_density(tile, counted, level, out)
-            for part in known:
-                if not self._is_counted(part[0], tile):
-                    self._put_means(tile, part, level, out)
-        return shade.index_numbers(out, self._scale, self._steps)
+            for part in (part for group in groups for part in group):
+                self._put_means(tile, part, out)
 
-    def cells(self, info: SectionInfo, rows: NDArray[np.int64]) -> Colours:
+    def cells(self, info: SectionInfo, rows: NDArray[np.int64]) -> Index:
         """Return the colour index of single cells of a section, (m,)."""
         found = self._values.at(info, self._key, rows)
-        found = np.where(np.isnan(found), np.float32(np.inf), found)
-        return shade.index_numbers(found, self._scale, self._steps)
+        return raster.index_numbers(found, self._scale, self._steps, raster.NO_VALUE)
 
-    def _put_nothing(
-        self, tile: TileAddress, parts: list[Part], level: PyramidLevel | None, out: Any
-    ) -> None:
-        """Mark the pixels of cells that have no value."""
-        if level is None:
-            for part in parts:
-                codes, frame = self._codes(tile, part)
-                raster.put_means(codes, frame, np.full(len(codes), np.nan, np.float32), out)
-            return
-        for _, rows in joined(parts):
-            bins = self._bins(level, tile, rows)
-            nothing = np.full(len(bins.codes), np.nan, np.float32)
-            raster.put_means(bins.codes, bins.frame, nothing, out)
+    def _embedded(
+        self, tile: TileAddress, groups: list[Group], level: PyramidLevel | None, out: Index
+    ) -> list[Group]:
+        """Mark the pixels of cells without an embedding; return the other parts."""
+        parts = [part for group in groups for part in group]
+        have = [self._values.has(info, self._key) for info, _ in parts]
+        nothing = [part for part, known in zip(parts, have, strict=True) if not known]
+        for group in grouped(nothing):
+            if level is not None:
+                bins = self._bins(level, tile, group)
+                raster.put_colour(bins.codes, bins.frame, raster.NO_VALUE, out)
+                continue
+            for part in group:
+                raster.put_colour(*self._codes(tile, part), raster.NO_VALUE, out)
+        return grouped([part for part, known in zip(parts, have, strict=True) if known])
 
     def _put_imputed(
-        self, tile: TileAddress, parts: list[Part], level: PyramidLevel | None, out: Any
+        self, tile: TileAddress, groups: list[Group], level: PyramidLevel | None, out: Index
     ) -> None:
-        atlas = self._values.atlas
+        atlas, ramp = self._values.atlas, (self._scale, self._steps)
         embedding = atlas.embedding("cell")
         found = self._values.direction(atlas.genes.index(self._key.name))
         if embedding is None or found is None:
             return
-        if level is None or level.embedding is None:
-            for part in parts:
-                codes, frame = self._codes(tile, part)
-                raster.put_imputed(codes, frame, embedding.values[part[1]], *found, out)
-            return
-        for _, rows in joined(parts):
-            bins = self._bins(level, tile, rows)
-            cells = level.embedding[bins.bins]
-            raster.put_imputed(bins.codes, bins.frame, cells, *found, out)
+        for group in groups:
+            if level is not None and level.embedding is not None:
+                bins = self._bins(level, tile, group)
+                cells = level.embedding[bins.bins]
+                raster.put_imputed(bins.codes, bins.frame, cells, found, *ramp, out)
+                continue
+            for part in group:
+                cells = embedding.values[part[1]]
+                raster.put_imputed(*self._codes(tile, part), cells, found, *ramp, out)
 
-    def _put_means(
-        self, tile: TileAddress, part: Part, level: PyramidLevel | None, out: Any
-    ) -> None:
-        info, rows = part
-        if level is None:
-            codes, frame = self._codes(tile, part)
-            raster.put_means(codes, frame, self._values.of(info, self._key, rows), out)
-            return
-        bins = self._bins(level, tile, rows)
-        means = self._values.bin_means(info, self._key, level)
-        start = bins.bins.start - self._values.bins(level, info.rows).start
-        raster.put_means(bins.codes, bins.frame, means[start : start + len(bins.codes)], out)
+    def _put_means(self, tile: TileAddress, part: Part, out: Index) -> None:
+        found = self._values.of(part[0], self._key, part[1])
+        raster.put_means(*self._codes(tile, part), found, self._scale, self._steps, out)
 
     def _put_bin_means(
-        self, tile: TileAddress, parts: list[Part], level: PyramidLevel, out: Any
+        self, tile: TileAddress, group: Group, level: PyramidLevel, out: Index
     ) -> None:
-        """Draw adjoining sections at once: an overview may hold hundreds, most of them whole."""
-        means = {info.id: self._means(info, rows, level) for info, rows in parts}
-        for _, rows in joined(parts):
-            bins = self._bins(level, tile, rows)
-            own = [means[i.id] for i, r in parts if rows.start <= r.start and r.stop <= rows.stop]
-            raster.put_means(bins.codes, bins.frame, np.concatenate(own), out)
-
-    def _means(self, info: SectionInfo, rows: slice, level: PyramidLevel) -> NDArray[np.float32]:
-        """Return the means of the bins of rows of a section, nan where there is no value."""
-        means = self._values.bin_means(info, self._key, level)
-        if rows == info.rows:
-            return means
-        bins, start = self._values.bins(level, rows), self._values.bins(level, info.rows).start
-        return means[bins.start - start : bins.stop - start]
-
-    def _is_counted(self, info: SectionInfo, tile: TileAddress) -> bool:
-        """Return whether a pixel's value is its count: pixels are no finer than density is."""
-        if self._key.kind != "density":
-            return False
-        return raster.pixel_level(tile, self._size) <= self._values.density_level(info)
+        bins = self._bins(level, tile, group)
+        means = self._values.means_of_bins(group, self._key, level)
+        raster.put_means(bins.codes, bins.frame, means, self._scale, self._steps, out)
 
     def _put_density(
-        self, tile: TileAddress, parts: list[Part], level: PyramidLevel | None, out: Any
+        self, tile: TileAddress, groups: list[Group], level: PyramidLevel | None, out: Index
     ) -> None:
-        if not parts:
-            return
-        counts = np.zeros(out.shape, np.int64)
-        if level is None:
-            for part in parts:
+        """Write counts where pixels are no finer than density is, else values of cells."""
+        finest = pixel_level(tile, self._size)
+        area = self._values.area(finest)
+        if finest > self._values.least_density_level:
+            parts = [part for group in groups for part in group]
+            levels = [self._values.density_level(info) for info, _ in parts]
+            for part, coarse in zip(parts, levels, strict=True):
+                if finest > coarse and level is None:
+                    self._put_means(tile, part, out)
+                elif finest > coarse and level is not None:
+                    self._put_bin_means(tile, [part], level, out)
+            counted = [p for p, coarse in zip(parts, levels, strict=True) if finest <= coarse]
+            groups = grouped(counted)
+        counts = np.zeros(out.shape if level is None else (0, 0), np.int64)
+        for group in groups:
+            if level is not None:
+                bins = self._bins(level, tile, group)
+                found = (level.count[bins.bins] / area).astype(np.float32)
+                raster.put_means(bins.codes, bins.frame, found, self._scale, self._steps, out)
+                continue
+            for part in group:
                 raster.add_counts(*self._codes(tile, part), counts)
+        raster.put_counts(counts, area, self._scale, self._steps, out)
+
+
+def grouped(parts: list[Part]) -> list[Group]:
+    """Return parts in groups of adjoining rows."""
+    groups: list[Group] = []
+    for part in parts:
+        if groups and groups[-1][-1][1].stop == part[1].start:
+            groups[-1].append(part)
         else:
-            for _, rows in joined(parts):
-                bins = self._bins(level, tile, rows)
-                raster.add_counts(bins.codes, bins.frame, counts, level.count[bins.bins])
-        area = self._values.area(raster.pixel_level(tile, self._size))
-        np.copyto(out, (counts / area).astype(np.float32), where=counts > 0)
-
-
-def joined(parts: list[Part]) -> Iterator[Part]:
-    """Yield parts with adjoining rows as one, each with the first of its sections."""
-    held: Part | None = None
-    for info, rows in parts:
-        if held is not None and held[1].stop == rows.start:
-            held = (held[0], slice(held[1].start, rows.stop))
-            continue
-        if held is not None:
-            yield held
-        held = (info, rows)
-    if held is not None:
-        yield held
+            groups.append([part])
+    return groups

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,7 +10,18 @@ from numpy.typing import NDArray
 from backend.core.geometry import TileAddress
 from backend.core.layers import LayerKey, Style
 from backend.tiles import raster, shade
-from backend.tiles.discs import COVERAGE, LEAST, SUBPIXELS, disc_radius, far, put_discs, rows_near
+from backend.tiles.canvas import canvas_of
+from backend.tiles.discs import (
+    COVERAGE,
+    LEAST,
+    SUBPIXELS,
+    disc_radius,
+    far,
+    put_discs,
+    rows_near,
+)
+from backend.tiles.frames import cell_frame, is_finer_than_codes, pixel_level
+from backend.tiles.image import Colours
 from backend.tiles.isolate import isolated
 from backend.tiles.layouts import ROOT, Layout
 from backend.tiles.palette import NONE
@@ -24,27 +34,18 @@ CONTEXT = 56
 #: those are larger.
 MOST_RADIUS, DOT = 64.0, 2.0
 
-Colours = NDArray[np.uint16]
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """Colour indices (size, size), their coverage or None where all pixels are full, colours."""
-
-    index: Colours
-    cover: NDArray[np.uint8] | None
-    colours: NDArray[np.uint8]
+Index = NDArray[np.uint16]
 
 
 class PlacePainter(Protocol):
     """Draws cells of a layout."""
 
-    colours: NDArray[np.uint8]
+    colours: Colours
 
-    def pixels(self, tile: TileAddress) -> Colours:
-        """Return the colour indices of a tile of cells smaller than pixels, (size, size)."""
+    def pixels(self, tile: TileAddress, out: Index) -> None:
+        """Write the colour indices of cells smaller than pixels into a tile, (size, size)."""
 
-    def cells(self, places: NDArray[np.int64]) -> Colours:
+    def cells(self, places: NDArray[np.int64]) -> Index:
         """Return the colour index of single cells, (m,)."""
 
 
@@ -56,8 +57,8 @@ def draw(
     style: Style,
     span: tuple[float, float],
     tile: TileAddress,
-) -> Picture:
-    """Return a tile of a layout.
+) -> bytes | None:
+    """Return a tile of a layout as PNG, or None where there is nothing in it.
 
     Parameters
     ----------
@@ -80,56 +81,86 @@ def draw(
         painter = LabelPlaces(values, own, key, style)
     else:
         painter = NumberPlaces(values, own, key, style, span, discs)
-    grey = np.array([[*NONE["both"][:3], CONTEXT]], np.uint8)
-    colours = np.concatenate([painter.colours, grey])
+    if behind is not None:
+        return _draw_before(values, painter, (own, radius), (behind, around), tile, size)
+    canvas = canvas_of(size)
+    if discs:
+        near = _near(own, tile, radius, size)
+        canvas.begin_discs(radius, len(painter.colours.rgba))
+        canvas.put_discs(_centres(own, near, tile, size), painter.cells(near), radius)
+    else:
+        painter.pixels(tile, canvas.index)
+    if canvas.is_empty(discs):
+        return None
+    return canvas.png(painter.colours, discs)
+
+
+def _draw_before(
+    values: Values,
+    painter: PlacePainter,
+    own: tuple[Layout, float],
+    behind: tuple[Layout, float],
+    tile: TileAddress,
+    size: int,
+) -> bytes | None:
+    """Return a tile of cells before others in grey; both with the radius of their discs."""
+    (layout, radius), (others, around) = own, behind
+    colours = with_grey(painter.colours)
+    context = np.uint16(len(colours.rgba) - 1)
     index = np.zeros((size, size), np.uint16)
     cover = np.full(index.shape, COVERAGE, np.uint8)
-    if behind is not None:
-        context = np.uint16(len(colours) - 1)
-        if around > 0:
-            near = _near(behind, tile, around, size)
-            _put(behind, near, np.full(len(near), context), around, tile, index, cover)
-        else:
-            index[_occupied(values, behind, tile, size)] = context
-    if radius > 0:
-        near = _near(own, tile, radius, size)
-        top, edge = np.zeros_like(index), np.full_like(cover, COVERAGE)
-        _put(own, near, painter.cells(near), radius, tile, top, edge)
-        np.copyto(cover, edge, where=top > 0)
+    if around > 0:
+        near = _near(others, tile, around, size)
+        grey = np.full(len(near), context)
+        places = _centres(others, near, tile, size)
+        put_discs(places, grey, around, index, cover, far(index.shape))
     else:
-        top = painter.pixels(tile)
-        cover[top > 0] = COVERAGE
+        index[_occupied(values, others, tile, size)] = context
+    top, edge = np.zeros_like(index), np.full_like(cover, COVERAGE)
+    if radius > 0:
+        near = _near(layout, tile, radius, size)
+        places = _centres(layout, near, tile, size)
+        put_discs(places, painter.cells(near), radius, top, edge, far(top.shape))
+    else:
+        painter.pixels(tile, top)
+    np.copyto(cover, edge, where=top > 0)
     np.copyto(index, top, where=top > 0)
-    return Picture(index, cover if discs else None, colours)
+    if not index.any():
+        return None
+    return colours.png(index, cover if radius > 0 or around > 0 else None)
+
+
+def with_grey(colours: Colours) -> Colours:
+    """Return a colour table with the grey of other sections' cells at its end."""
+    grey = np.array([[*NONE["both"][:3], CONTEXT]], np.uint8)
+    return Colours(np.concatenate([colours.rgba, grey]))
 
 
 class LabelPlaces:
     """Draws a label: the commonest category of a pixel, wanted ones first."""
 
     def __init__(self, values: Values, layout: Layout, key: LayerKey, style: Style) -> None:
-        label = values.atlas.label(key.name)
         self._values, self._layout, self._key, self._style = values, layout, key, style
-        self._wanted = shade.wanted_codes(style.only, len(label.categories))
-        self.colours = shade.label_colours(label.categories)
+        self._look = values.look(key.name, style.only)
+        self.colours = values.label_colours(key.name)
 
-    def pixels(self, tile: TileAddress) -> Colours:
-        """Return the colour indices of a tile of cells smaller than pixels, (size, size)."""
-        size, layout = self._style.size, self._layout
-        out = np.full((size, size), raster.EMPTY, np.int16)
-        frame = raster.cell_frame(ROOT, tile, size)
-        level, places = raster.pixel_level(tile, size), layout.places(tile)
+    def pixels(self, tile: TileAddress, out: Index) -> None:
+        """Write the colour indices of cells smaller than pixels into a tile, (size, size)."""
+        size, layout, look = self._style.size, self._layout, self._look
+        frame = cell_frame(ROOT, tile, size)
+        level, places = pixel_level(tile, size), layout.places(tile)
         if level in layout.levels:
             first, bins = _bins(self._values, layout, level, places)
-            found = self._of_bins(level, bins)
-            raster.put_majority(layout.codes[first], frame, found, out, self._wanted)
+            found = self._of_bins(level, bins)[:, np.newaxis]
+            raster.put_firsts(layout.codes[first], frame, found, look.table, out)
         else:
             found = self._codes(layout.rows[places])
-            raster.put_majority(layout.codes[places], frame, found, out, self._wanted)
-        return shade.index_labels(out, self._wanted)
+            codes = layout.codes[places]
+            raster.put_majority(codes, frame, found, look.ranks, look.table, out)
 
-    def cells(self, places: NDArray[np.int64]) -> Colours:
+    def cells(self, places: NDArray[np.int64]) -> Index:
         """Return the colour index of single cells, (m,)."""
-        return shade.index_labels(self._codes(self._layout.rows[places]), self._wanted)
+        return shade.index_labels(self._codes(self._layout.rows[places]), self._look.table)
 
     def _of_bins(self, level: int, bins: slice) -> NDArray[np.int16]:
         """Return the category of bins, which are pixels: the commonest, wanted ones first."""
@@ -139,14 +170,14 @@ class LabelPlaces:
         if stored is None:
             return self._made(level)[bins]
         top = np.asarray(stored[0][bins])
-        return top if self._wanted.all() else isolated(top, stored[1], self._wanted, bins)
+        return top if self._look.whole else isolated(top, stored[1], self._look.wanted, bins)
 
     def _made(self, level: int) -> NDArray[np.int16]:
         layout = self._layout
 
         def make() -> NDArray[Any]:
             def of(places: slice, first: NDArray[np.uint32]) -> NDArray[Any]:
-                return majority_of_runs(first, self._codes(layout.rows[places]), self._wanted)
+                return majority_of_runs(first, self._codes(layout.rows[places]), self._look.wanted)
 
             return over_runs(layout.first(self._values, level), len(layout), of)
 
@@ -175,33 +206,31 @@ class NumberPlaces:
         self._steps = shade.DISC_STEPS if with_discs else shade.STEPS
         self.colours = shade.number_colours(style.palette, self._steps)
 
-    def pixels(self, tile: TileAddress) -> Colours:
-        """Return the colour indices of a tile of cells smaller than pixels, (size, size)."""
-        layout = self._layout
-        out = np.full((self._size, self._size), np.nan, np.float32)
-        frame = raster.cell_frame(ROOT, tile, self._size)
-        level, places = raster.pixel_level(tile, self._size), layout.places(tile)
+    def pixels(self, tile: TileAddress, out: Index) -> None:
+        """Write the colour indices of cells smaller than pixels into a tile, (size, size)."""
+        layout, ramp = self._layout, (self._scale, self._steps)
+        frame = cell_frame(ROOT, tile, self._size)
+        level, places = pixel_level(tile, self._size), layout.places(tile)
         direction = self._direction()
         if level in layout.levels:
             first, bins = _bins(self._values, layout, level, places)
             codes = layout.codes[first]
             means = layout.mean_embedding(self._values, level) if direction else None
             if means is not None and direction is not None:
-                raster.put_imputed(codes, frame, means[bins], *direction, out)
+                raster.put_imputed(codes, frame, means[bins], direction, *ramp, out)
             else:
-                raster.put_means(codes, frame, self._of_bins(level)[bins], out)
+                raster.put_means(codes, frame, self._of_bins(level)[bins], *ramp, out)
         elif direction is not None:
             cells = self._embedded(layout.rows[places])
-            raster.put_imputed(layout.codes[places], frame, cells, *direction, out)
+            raster.put_imputed(layout.codes[places], frame, cells, direction, *ramp, out)
         else:
-            raster.put_means(layout.codes[places], frame, self._at(layout.rows[places]), out)
-        return shade.index_numbers(out, self._scale, self._steps)
+            found = self._at(layout.rows[places])
+            raster.put_means(layout.codes[places], frame, found, *ramp, out)
 
-    def cells(self, places: NDArray[np.int64]) -> Colours:
+    def cells(self, places: NDArray[np.int64]) -> Index:
         """Return the colour index of single cells, (m,)."""
         found = self._at(self._layout.rows[places])
-        found = np.where(np.isnan(found), np.float32(np.inf), found)
-        return shade.index_numbers(found, self._scale, self._steps)
+        return raster.index_numbers(found, self._scale, self._steps, raster.NO_VALUE)
 
     def _of_bins(self, level: int) -> NDArray[np.float32]:
         layout = self._layout
@@ -242,29 +271,29 @@ def _bins(
 ) -> tuple[NDArray[np.uint32], slice]:
     """Return the first places of the bins that begin in some places, and which bins they are."""
     first = layout.first(values, level)
-    edges = np.searchsorted(first, [places.start, places.stop])
-    bins = slice(int(edges[0]), int(edges[1]))
+    start = int(first.searchsorted(np.uint32(places.start)))
+    bins = slice(start, start + int(first[start:].searchsorted(np.uint32(places.stop))))
     return first[bins], bins
 
 
 def _occupied(values: Values, layout: Layout, tile: TileAddress, size: int) -> NDArray[np.bool_]:
     """Return the pixels of a tile that hold a cell, (size, size)."""
     counts = np.zeros((size, size), np.int64)
-    level, places = raster.pixel_level(tile, size), layout.places(tile)
+    level, places = pixel_level(tile, size), layout.places(tile)
     if level in layout.levels:
         first, _ = _bins(values, layout, level, places)
         codes = layout.codes[first]
     else:
         codes = layout.codes[places]
-    raster.add_counts(codes, raster.cell_frame(ROOT, tile, size), counts)
+    raster.add_counts(codes, cell_frame(ROOT, tile, size), counts)
     return counts > 0
 
 
 def _radius(layout: Layout, tile: TileAddress, size: int) -> float:
     """Return the radius of discs in pixels, 0 where cells are pixels."""
     info = layout.info()
-    radius = disc_radius(info, 2.0 ** raster.pixel_level(tile, size))
-    if raster.is_finer_than_codes(ROOT, tile, size):
+    radius = disc_radius(info, 2.0 ** pixel_level(tile, size))
+    if is_finer_than_codes(ROOT, tile, size):
         radius = max(radius, LEAST)
     return min(radius, MOST_RADIUS * size / 256)
 
@@ -273,17 +302,10 @@ def _near(layout: Layout, tile: TileAddress, radius: float, size: int) -> NDArra
     return rows_near(layout.codes, ROOT, tile, (radius + 1) / size)
 
 
-def _put(
-    layout: Layout,
-    places: NDArray[np.int64],
-    colours: Colours,
-    radius: float,
-    tile: TileAddress,
-    index: Colours,
-    cover: NDArray[np.uint8],
-) -> None:
-    """Draw cells as discs into one picture."""
-    side = 2.0 ** raster.pixel_level(tile, len(index)) * SUBPIXELS
-    corner = np.array([tile.x, tile.y], np.int64) * len(index) * SUBPIXELS
-    centres = np.floor(layout.positions(places) * side).astype(np.int64) - corner
-    put_discs(centres, colours, radius, index, cover, far(index.shape))
+def _centres(
+    layout: Layout, places: NDArray[np.int64], tile: TileAddress, size: int
+) -> NDArray[np.int64]:
+    """Return the positions of cells from the tile's corner, in subpixels."""
+    side = 2.0 ** pixel_level(tile, size) * SUBPIXELS
+    corner = np.array([tile.x, tile.y], np.int64) * size * SUBPIXELS
+    return np.floor(layout.positions(places) * side).astype(np.int64) - corner

@@ -7,10 +7,10 @@ larger cells are drawn as discs.
 
 from __future__ import annotations
 
+import math
 import zlib
-from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -18,22 +18,23 @@ from numpy.typing import NDArray
 
 from backend.core.data import SectionInfo
 from backend.core.errors import BadRequest, TileOutOfRange
-from backend.core.geometry import MAX_ZOOM, TileAddress
+from backend.core.geometry import CODE_BITS, MAX_ZOOM, TileAddress
 from backend.core.layers import LayerKey, Style, TileKey
 from backend.store.atlas import Atlas
-from backend.tiles import raster, shade
+from backend.tiles import shade
 from backend.tiles.cache import ArrayCache, tile_cache_key
+from backend.tiles.canvas import Canvas, canvas_of
 from backend.tiles.discs import (
-    COVERAGE,
+    DISC_FROM,
     LEAST,
     disc_radius,
-    far,
-    put_discs,
+    mean_distance,
     rows_near,
     subpixels,
 )
+from backend.tiles.frames import is_finer_than_codes, pixel_level
 from backend.tiles.layouts import Layout, LayoutName, open_layout, parse_layout
-from backend.tiles.paint import Painter, painter_of
+from backend.tiles.paint import Painter, grouped, painter_of
 from backend.tiles.places import draw
 from backend.tiles.png import indexed_png
 from backend.tiles.spans import MONTAGE, Histogram, layer_histogram, layer_span
@@ -93,19 +94,25 @@ class TileRenderer:
         address = self._on_plane(key.section, key.address)
         etag = tile_cache_key(key, self._edition)
         parts = self.atlas.rows_in_tile(address)
-        discs = [(i, self._radius(i, address, style.size)) for i in self._near(address, parts)]
-        discs = [(info, radius) for info, radius in discs if radius > 0]
+        discs = self._discs(address, parts, style.size)
         as_discs = {info.id for info, _ in discs}
-        pixels = [(info, rows) for info, rows in parts if info.id not in as_discs]
-        if not pixels and not discs:
+        groups = (
+            grouped([part for part in parts if part[0].id not in as_discs])
+            if discs
+            else ([parts] if parts else [])
+        )
+        if not groups and not discs:
             return Tile(_nothing(style.size), etag, True)
         span = self._style_span(key.section, layer, style)
         painter = painter_of(self._values, layer, style, span, bool(discs))
-        index = painter.pixels(address, pixels)
-        cover = self._draw_discs(painter, address, discs, index) if discs else None
-        if not index.any():
+        canvas = canvas_of(style.size)
+        if groups:
+            painter.pixels(address, groups, canvas.index)
+        if discs:
+            self._draw_discs(painter, address, discs, canvas)
+        if discs and canvas.is_empty(True):
             return Tile(_nothing(style.size), etag, True)
-        return Tile(shade.image_png(index, painter.colours, cover), etag, False)
+        return Tile(canvas.png(painter.colours, bool(discs)), etag, False)
 
     def layout(self, name: LayoutName) -> Layout:
         """Return another plane of the cells, or the part of it that is one section's.
@@ -124,9 +131,9 @@ class TileRenderer:
         span = self._style_span(plane.base, layer, style)
         found = draw(self._values, own, behind, layer, style, span, address)
         etag = tile_cache_key(key, self._edition)
-        if not found.index.any():
+        if found is None:
             return Tile(_nothing(style.size), etag, True)
-        return Tile(shade.image_png(found.index, found.colours, found.cover), etag, False)
+        return Tile(found, etag, False)
 
     def _style_span(self, section: str, layer: LayerKey, style: Style) -> tuple[float, float]:
         """Return the colour range that a style asks for, or that of the layer; 0, 0 for a label."""
@@ -195,20 +202,35 @@ class TileRenderer:
             )
         return TileAddress(z + level, (left << z) + x, (top << z) + y)
 
-    def _near(
-        self, address: TileAddress, parts: list[tuple[SectionInfo, slice]]
-    ) -> Iterable[SectionInfo]:
-        """Yield the sections whose discs may reach into a tile: inside it, or around it."""
-        if parts:
-            return (info for info, _ in parts)
-        around = _slot_around(self.atlas, address)
-        return () if around is None else (around,)
+    def _discs(
+        self, address: TileAddress, parts: list[tuple[SectionInfo, slice]], size: int
+    ) -> list[tuple[SectionInfo, float]]:
+        """Return the sections whose cells are discs that may reach into a tile, with radii."""
+        level = pixel_level(address, size)
+        scale = 2.0**level / self.atlas.world_um
+        if level <= self._codes_end and self._farthest * scale < DISC_FROM:
+            return []
+        near = [info for info, _ in parts]
+        if not near:
+            around = _slot_around(self.atlas, address)
+            near = [] if around is None else [around]
+        found = [(info, self._radius(info, address, size)) for info in near]
+        return [(info, radius) for info, radius in found if radius > 0]
+
+    @cached_property
+    def _farthest(self) -> float:
+        """Largest distance of neighbours in any section."""
+        return max((mean_distance(info) for info in self.atlas.sections()), default=0.0)
+
+    @cached_property
+    def _codes_end(self) -> int:
+        """Finest level whose pixels are not smaller than the steps of any slot's grid."""
+        return min((info.slot.level for info in self.atlas.sections()), default=0) + CODE_BITS
 
     def _radius(self, info: SectionInfo, address: TileAddress, size: int) -> float:
         """Return the radius of a section's discs in pixels, 0 where its cells are pixels."""
-        level = raster.pixel_level(address, size)
-        radius = disc_radius(info, 2.0**level / self.atlas.world_um)
-        if raster.is_finer_than_codes(info.slot, address, size):
+        radius = disc_radius(info, 2.0 ** pixel_level(address, size) / self.atlas.world_um)
+        if is_finer_than_codes(info.slot, address, size):
             radius = max(radius, LEAST)
         return min(radius, MOST_RADIUS * size / 256)
 
@@ -217,13 +239,13 @@ class TileRenderer:
         painter: Painter,
         address: TileAddress,
         discs: list[tuple[SectionInfo, float]],
-        index: NDArray[np.uint16],
-    ) -> NDArray[np.uint8]:
-        size = len(index)
-        level = raster.pixel_level(address, size)
-        cover = np.full(index.shape, COVERAGE, np.uint8)
-        distance = far(index.shape)
+        canvas: Canvas,
+    ) -> None:
+        size = len(canvas.index)
+        level = pixel_level(address, size)
         corner = (address.x * size, address.y * size)
+        largest = max(radius for _, radius in discs)
+        canvas.begin_discs(largest, len(painter.colours.rgba))
         for info, radius in discs:
             reach = (radius + 1) / size
             rows = rows_near(self._values.codes(info), info.slot, address, reach)
@@ -231,8 +253,7 @@ class TileRenderer:
                 continue
             xy, at = self._values.positions(info, rows)
             places = subpixels(xy, at, info, level, corner)
-            put_discs(places, painter.cells(info, rows), radius, index, cover, distance)
-        return cover
+            canvas.put_discs(places, painter.cells(info, rows), radius)
 
 
 def _base(section: str) -> str:
@@ -254,7 +275,7 @@ def _check_style(style: Style) -> None:
         raise BadRequest(f"Tiles have no {style.size} pixels.", "Use size 256 or 512.")
     shade.check_palette(style.palette)
     bounds = [v for v in (style.lo, style.hi, style.least) if v is not None]
-    if not np.isfinite(bounds).all():
+    if not all(map(math.isfinite, bounds)):
         raise BadRequest("A range has an end that is not finite.", "Give lo and hi as numbers.")
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.core.geometry import CODE_BITS
-from backend.tiles.raster import frozen
+from backend.tiles.frames import frozen
 
 #: Cells gathered at a time.
 _BLOCK = 1 << 20

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,19 +18,43 @@ from backend.store.atlas import Atlas
 from backend.store.morton import gather
 from backend.store.pyramid import PyramidLevel
 from backend.tiles.cache import ArrayCache
-from backend.tiles.raster import imputed, mean_of_bins
-from backend.tiles.shade import label_colours
+from backend.tiles.image import Colours
+from backend.tiles.raster import category_ranks, imputed, mean_of_bins
+from backend.tiles.shade import label_colours, label_table, wanted_codes
 
 #: Bytes of columns and of bin means that one renderer keeps; every process of a server has one.
 KEPT_BYTES = 64 << 20
 #: What densities of all cells are divided by, so that half precision holds them.
 DENSITY_UNIT = np.float32(16)
+#: Bins of a level up to which their means are kept for all sections together.
+WHOLE_BINS = 1 << 20
 #: Density is counted in squares of at least this many cell radii: a few dozen cells.
 DENSITY_RADII = 10
 #: Finest grid that density is counted on: 2**10 squares per side of a slot.
 MOST_DENSITY_BITS = 10
 
 Number = NDArray[np.float32]
+
+
+class Look(NamedTuple):
+    """How the categories of a label are drawn.
+
+    Parameters
+    ----------
+    wanted : (k,) bool
+        Categories that are drawn in full.
+    ranks : (k + 1,) int64
+        See ``raster.category_ranks``.
+    table : (k + 2,) uint16
+        Colour index of nothing, of no label, of each category.
+    whole : bool
+        Whether all are wanted.
+    """
+
+    wanted: NDArray[np.bool_]
+    ranks: NDArray[np.int64]
+    table: NDArray[np.uint16]
+    whole: bool
 
 
 class Values:
@@ -79,6 +104,17 @@ class Values:
             embedding = self.atlas.embedding("cell")
             return embedding is not None and info.id in embedding.sections
         return key.kind == "density" or key in self.atlas.layers(info.id)
+
+    @cached_property
+    def all_embedded(self) -> bool:
+        """Whether every section has embeddings of its cells."""
+        embedding = self.atlas.embedding("cell")
+        return embedding is not None and len(embedding.sections) == len(self.atlas.sections())
+
+    @cached_property
+    def least_density_level(self) -> int:
+        """The coarsest level that density is counted on in any section."""
+        return min((self.density_level(info) for info in self.atlas.sections()), default=0)
 
     def codes(self, info: SectionInfo) -> NDArray[np.uint32]:
         """Return the codes of a section, kept in memory where they cannot be mapped."""
@@ -217,38 +253,77 @@ class Values:
         kept: Number = self.cache.get(("column", info.id, key), lambda: make(info, key))
         return kept
 
-    def bin_means(self, info: SectionInfo, key: LayerKey, level: PyramidLevel) -> Number:
-        """Return the mean value of each pyramid bin of a section, nan where none has one."""
+    def means_of_bins(
+        self, parts: list[tuple[SectionInfo, slice]], key: LayerKey, level: PyramidLevel
+    ) -> Number:
+        """Return the mean value of each pyramid bin of adjoining rows, nan where none has one."""
+        rows = slice(parts[0][1].start, parts[-1][1].stop)
+        bins = self.bins(level, rows)
+        if len(level.code) > WHOLE_BINS:
+            own = [self._some_means(info, part, key, level) for info, part in parts]
+            return own[0] if len(own) == 1 else np.concatenate(own)
+        kept: tuple[Number, NDArray[np.bool_]] = self.cache.get(
+            ("means", key, level.level), lambda: self._no_means(level)
+        )
+        means, known = kept
+        first, last = (self.atlas.place(info.id) for info in (parts[0][0], parts[-1][0]))
+        if not known[first : last + 1].all():
+            for info, _ in parts:
+                place = self.atlas.place(info.id)
+                if not known[place]:
+                    means[self.bins(level, info.rows)] = self._bin_means(info, key, level)
+                    known[place] = True
+        return means[bins]
 
-        def make() -> Number:
-            bins = self.bins(level, info.rows)
-            # The column itself is not kept: an overview asks for those of all sections.
-            values = (
-                self._measured(info, key)
-                if key.kind == "measured" and self.has(info, key)
-                else self.of(info, key, info.rows)
-            )
-            return mean_of_bins(level.first[bins], values, info.first)
+    def _no_means(self, level: PyramidLevel) -> tuple[Number, NDArray[np.bool_]]:
+        """Return room for the means of a level's bins, and which sections are known: none yet."""
+        known = np.array([not info.n_cells for info in self.atlas.sections()])
+        return np.full(len(level.code), np.nan, np.float32), known
 
-        kept: Number = self.cache.get(("bins", info.id, key, level.level), make)
-        return kept
+    def _some_means(
+        self, info: SectionInfo, rows: slice, key: LayerKey, level: PyramidLevel
+    ) -> Number:
+        """Return the means of the bins of some rows of one section, which keeps those of all."""
+        kept: Number = self.cache.get(
+            ("bins", info.id, key, level.level), lambda: self._bin_means(info, key, level)
+        )
+        bins, start = self.bins(level, rows), self.bins(level, info.rows).start
+        return kept[bins.start - start : bins.stop - start]
+
+    def _bin_means(self, info: SectionInfo, key: LayerKey, level: PyramidLevel) -> Number:
+        bins = self.bins(level, info.rows)
+        # The column itself is not kept: an overview asks for those of all sections.
+        values = (
+            self._measured(info, key)
+            if key.kind == "measured" and self.has(info, key)
+            else self.of(info, key, info.rows)
+        )
+        return mean_of_bins(level.first[bins], values, info.first)
 
     def bins(self, level: PyramidLevel, rows: slice) -> slice:
         """Return the bins of a level that begin in a range of atlas rows."""
         first = level.first
         if not isinstance(first, np.ndarray):
             first = self.cache.get(("first", level.level), lambda: np.asarray(level.first))
-        edges = np.searchsorted(first, [rows.start, rows.stop])
-        return slice(int(edges[0]), int(edges[1]))
+        start = int(first.searchsorted(rows.start))
+        return slice(start, start + int(first[start:].searchsorted(rows.stop)))
 
-    def label_colours(self, name: str) -> NDArray[np.uint8]:
+    def label_colours(self, name: str) -> Colours:
         """Return the colour table of a label (``shade.label_colours``), made once."""
-        categories = self.atlas.label(name).categories
-        made = self.opened.get(("colours", name))
+        made: Colours | None = self.opened.get(("colours", name))
         if made is None:
-            made = self.opened[("colours", name)] = label_colours(categories)
-        found: NDArray[np.uint8] = made
-        return found
+            made = label_colours(self.atlas.label(name).categories)
+            self.opened[("colours", name)] = made
+        return made
+
+    def look(self, name: str, only: tuple[int, ...]) -> Look:
+        """Return how the categories of a label are drawn where ``only`` some are wanted."""
+
+        def make() -> tuple[Any, ...]:
+            wanted = wanted_codes(only, len(self.atlas.label(name).categories))
+            return wanted, category_ranks(wanted), label_table(wanted), bool(wanted.all())
+
+        return Look(*self.cache.get(("look", name, only), make))
 
     def density_level(self, info: SectionInfo) -> int:
         """Return the atlas level whose nodes are the squares that density is counted in."""

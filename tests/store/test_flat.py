@@ -28,7 +28,11 @@ def test_all_readers_agree(tmp_path: Path, shape: tuple[int, ...], dtype: str) -
 
 def test_a_flat_array_is_mapped(tmp_path: Path) -> None:
     flat.write(tmp_path / "a", np.arange(10))
-    assert isinstance(flat.read(tmp_path / "a"), np.memmap)
+    mapped = flat.read(tmp_path / "a")
+    # A plain view of the map: numpy slices it several times faster than a memmap.
+    assert type(mapped) is np.ndarray
+    assert not mapped.flags.owndata
+    assert not mapped.flags.writeable
     assert isinstance(flat.read(tmp_path / "a", fast=False), flat.ZarrRows)
 
 

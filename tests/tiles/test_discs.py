@@ -10,10 +10,12 @@ from backend.core.geometry import Slot, TileAddress
 from backend.store.morton import decode, encode
 from backend.tiles.discs import (
     COVERAGE,
+    FAR,
     SUBPIXELS,
     disc_radius,
     far,
     put_discs,
+    put_small,
     rows_near,
     subpixels,
 )
@@ -61,6 +63,19 @@ def test_four_tiles_and_one_big_raster_are_the_same_picture(radius: float) -> No
             window = np.s_[ty * size : (ty + 1) * size, tx * size : (tx + 1) * size]
             assert np.array_equal(part[0], whole[0][window])
             assert np.array_equal(part[1], whole[1][window])
+
+
+@pytest.mark.parametrize("radius", [0.9, 1.5, 2.9])
+def test_small_discs_are_the_same_picture_faster(radius: float) -> None:
+    size = 64
+    xy, colours = scattered(300, size)
+    colours[7] = 0
+    xy[20] = [-50, size * SUBPIXELS + 30]  # a centre outside
+    index, cover = draw(xy, radius, size, colours)
+    nearest = np.full((size, size), FAR)
+    put_small(xy, colours, radius, nearest)
+    expected = np.where(index > 0, index.astype(int) * COVERAGE + cover - 1, 0)
+    assert np.array_equal(nearest & 0xFFFF, expected)
 
 
 def test_coverage_falls_at_the_edge_and_the_area_is_that_of_a_disc() -> None:

@@ -12,9 +12,12 @@ from backend.core.layers import Category, LayerKey
 from backend.store.colours import FEW
 from backend.tiles import palette as palettes
 from backend.tiles import shade
+from backend.tiles.raster import Range, index_numbers
 from tests.tiles.conftest import MANY, pixels
 
 NINE = FEW[:9]
+#: The table of a label whose categories are all drawn.
+ALL = shade.label_table(np.ones(len(MANY), np.bool_))
 ROOT = Path(__file__).resolve().parents[2]
 #: Dichromats by projection in linear sRGB: Vienot, Brettel and Mollon (1999) for red and green;
 #: a plane through white, red and cyan for blue, as in Brettel, Vienot and Mollon (1997).
@@ -88,7 +91,7 @@ def test_a_colour_that_cannot_be_read_is_grey() -> None:
 
 def test_zero_missing_empty_and_the_ends_have_their_own_indices() -> None:
     values = np.array([np.nan, np.inf, 0, 1e-6, 0.5, 1, 7], np.float32)
-    found = shade.index_numbers(values, shade.Range(0, 1, zero=True), 100)
+    found = index_numbers(values, Range(0, 1, zero=True), 100)
     assert found.tolist() == [0, 1, 2, 3, 3 + 50, 3 + 99, 3 + 99]
 
 
@@ -96,18 +99,18 @@ def test_zero_is_on_the_ramp_where_it_means_something() -> None:
     weight = shade.value_range(LayerKey("weight", "rna"), (0, 1), "ink-light")
     gene = shade.value_range(LayerKey("imputed", "Gad1"), (0, 1), "ink-light")
     zero = np.zeros(1, np.float32)
-    assert shade.index_numbers(zero, weight, 9) == 3
-    assert shade.index_numbers(zero, gene, 9) == 2
+    assert index_numbers(zero, weight, 9) == 3
+    assert index_numbers(zero, gene, 9) == 2
 
 
 def test_a_range_without_width_is_a_step() -> None:
     values = np.array([1, 2, 3], np.float32)
-    assert shade.index_numbers(values, shade.Range(2, 2), 9).tolist() == [3, 3, 11]
+    assert index_numbers(values, Range(2, 2), 9).tolist() == [3, 3, 11]
 
 
 def test_log_ranges_spread_low_values_out() -> None:
     values = np.array([0.1, 1.0], np.float32)
-    low, high = shade.index_numbers(values, shade.Range(0, 1, log=True), 101)
+    low, high = index_numbers(values, Range(0, 1, log=True), 101)
     assert low > 3 + 20
     assert high == 3 + 100
 
@@ -115,8 +118,8 @@ def test_log_ranges_spread_low_values_out() -> None:
 def test_isolated_categories_are_full_and_others_faint() -> None:
     categories = [Category("a", "#102030"), Category("b", "#405060")]
     wanted = shade.wanted_codes((1, 99), 2)
-    index = shade.index_labels(np.array([[-2, -1, 0, 1]], np.int16), wanted)
-    rgba = shade.label_colours(categories)[index][0]
+    index = shade.index_labels(np.array([[-2, -1, 0, 1]], np.int16), shade.label_table(wanted))
+    rgba = shade.label_colours(categories).rgba[index][0]
     assert rgba[0, 3] == 0
     assert rgba[1].tolist() == [*palettes.NONE["both"][:3], shade.FAINT]
     assert rgba[2].tolist() == [0x10, 0x20, 0x30, shade.FAINT]
@@ -127,29 +130,39 @@ def test_faint_is_twelve_per_cent() -> None:
     assert pytest.approx(0.12, abs=0.002) == shade.FAINT / 255
 
 
-@pytest.mark.parametrize(("n", "mode"), [(255, 3), (300, 6)], ids=["indexed", "more than 256"])
+@pytest.mark.parametrize(("n", "mode"), [(255, 3), (299, 6)], ids=["indexed", "more than 256"])
 def test_colours_are_exact_however_many_there_are(n: int, mode: int) -> None:
     codes = np.arange(-2, n - 1, dtype=np.int16).reshape(1, -1)
-    index = shade.index_labels(codes, np.ones(len(MANY), np.bool_))
+    index = shade.index_labels(codes, ALL)
     colours = shade.label_colours(MANY)
-    png = shade.image_png(index, colours)
+    png = colours.png(index)
     assert png[25] == mode
-    assert np.array_equal(pixels(png), colours[index])
+    assert np.array_equal(pixels(png), colours.rgba[index])
+
+
+def test_a_small_table_is_written_whole_with_every_tile() -> None:
+    colours = shade.number_colours("ink-light", shade.STEPS)
+    index = np.array([[0, 1, 2], [3, 100, 254]], np.uint16)
+    png = colours.png(index)
+    assert colours.palette in png
+    assert np.array_equal(pixels(png), colours.rgba[index])
+    rows = np.zeros((2, 4), np.uint8)
+    assert colours.png(index, None, rows) == png
 
 
 def test_covered_parts_become_opacity() -> None:
-    index = np.array([[0, 2, 2, 2, 2]], np.uint16)
-    cover = np.array([[4, 1, 2, 3, 4]], np.uint8)
-    found = pixels(shade.image_png(index, shade.label_colours(MANY), cover))
-    assert found[0, :, 3].tolist() == [0, 64, 128, 191, 255]
-    assert (found[0, 1:, :3] == palettes.parse_colour(MANY[0].colour)).all()
+    index = np.array([[0, 0, 0, 0, 2, 2, 2, 2]], np.uint16)
+    cover = np.array([[4, 4, 4, 4, 1, 2, 3, 4]], np.uint8)
+    found = pixels(shade.label_colours(MANY).png(index, cover))
+    assert found[0, :, 3].tolist() == [0, 0, 0, 0, 64, 128, 191, 255]
+    assert (found[0, 4:, :3] == palettes.parse_colour(MANY[0].colour)).all()
 
 
 def test_many_colours_with_coverage_are_exact_too() -> None:
     codes = np.arange(-2, 298, dtype=np.int16).reshape(1, -1)
-    index = shade.index_labels(codes, np.ones(len(MANY), np.bool_))
+    index = shade.index_labels(codes, ALL)
     cover = np.full(index.shape, 2, np.uint8)
-    found = pixels(shade.image_png(index, shade.label_colours(MANY), cover))
-    expected = shade.label_colours(MANY)[index]
+    found = pixels(shade.label_colours(MANY).png(index, cover))
+    expected = shade.label_colours(MANY).rgba[index]
     assert np.array_equal(found[0, 1:, :3], expected[0, 1:, :3])
     assert (found[0, 1:, 3] == 128).all()
