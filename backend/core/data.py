@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,35 @@ class Label:
 
     codes: NDArray[np.int16]
     categories: tuple[Category, ...]
+
+
+ModalityKind = Literal["rna", "protein", "atac", "image", "other"]
+
+
+@dataclass(frozen=True, slots=True)
+class Modality:
+    """What one modality measured in the spots of a section.
+
+    Parameters
+    ----------
+    name : str
+        As the file calls it; shown to people and part of layer names.
+    kind : str
+        Decides the preprocessing: counts of RNA, of proteins, of accessible chromatin; features of
+        an image; or other numbers.
+    values : (n, p) csr_matrix or array of float32
+        Raw counts, but for "image" and "other". Rows of spots without the modality are zero.
+    features : tuple of str
+        p names.
+    present : (n,) bool
+        Whether the spot has the modality at all.
+    """
+
+    name: str
+    kind: ModalityKind
+    values: csr_matrix | NDArray[np.float32]
+    features: tuple[str, ...]
+    present: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +73,8 @@ class SectionData:
     numbers : mapping of LayerKey to (n,) float32
     unit : str
         "counts", or what X holds instead; models must not treat the latter as counts.
+    modalities : tuple of Modality
+        All modalities of a multi-omics section, RNA included; empty for other sections.
     """
 
     id: str
@@ -59,6 +90,7 @@ class SectionData:
     technology: str = ""
     dataset: str = ""
     species: str = "mouse"
+    modalities: tuple[Modality, ...] = ()
 
     @property
     def n_cells(self) -> int:

@@ -100,6 +100,10 @@ class PortInUse(AtlasError, OSError):
         return " ".join([self.message, *self.hints])
 
 
+class NoSpatialSignal(AtlasError, ValueError):
+    """Data in which nothing varies in space more than shuffled spots do."""
+
+
 class Diverged(AtlasError, ArithmeticError):
     """A fit that produced a value that is not finite."""
 

@@ -35,6 +35,7 @@ STATUS: dict[type[BaseException], int] = {
     errors.TooLarge: 413,
     errors.TooFewCells: 422,
     errors.NoSharedGenes: 422,
+    errors.NoSpatialSignal: 422,
     errors.BadFile: 422,
     errors.Diverged: 422,
     errors.QuotaExceeded: 429,
