@@ -23,6 +23,8 @@ from backend.intake.mapping import COUNTS, ENSEMBL, OBS_PAIRS, OBSM, SYMBOLS, Re
 
 #: Suffixes that are read as tables of labels.
 TABLES = (".parquet", ".csv", ".tsv")
+#: How the fault of missing coordinates begins.
+NO_COORDINATES = "there are no coordinates"
 _SAVE = "Save it again with anndata: adata.write_h5ad(...)."
 
 
@@ -77,10 +79,11 @@ def opened(path: Path, mapping: ReadMapping) -> Iterator[Source]:
         )  # fmt: skip
         raise BadFile(path.name, [fault]) from error
     with file:
-        yield _h5ad(path, file, mapping)
+        yield source_of(path, file, mapping)
 
 
-def _h5ad(path: Path, file: h5py.File, mapping: ReadMapping) -> Source:
+def source_of(path: Path, file: h5py.Group, mapping: ReadMapping) -> Source:
+    """Return what an open h5ad file holds, or one modality of an open h5mu file."""
     faults: list[Fault] = []
     obs, var = (_frame(path, file, name) for name in ("obs", "var"))
     symbols, ensembl = _genes(var, mapping, faults)
@@ -116,7 +119,7 @@ def _table(path: Path, mapping: ReadMapping) -> Source:
     return Source(path, obs, xy, (), (), {}, {}, lambda: (empty, "none"), faults)
 
 
-def _frame(path: Path, file: h5py.File, name: str) -> pd.DataFrame:
+def _frame(path: Path, file: h5py.Group, name: str) -> pd.DataFrame:
     """Return obs or var."""
     try:
         frame = _element(file[name])
@@ -139,7 +142,7 @@ def _element(node: Any) -> Any:
         return read_elem(node)
 
 
-def _texts(file: h5py.File) -> dict[str, str]:
+def _texts(file: h5py.Group) -> dict[str, str]:
     """Return the entries of uns that are short texts."""
     if "uns" not in file:
         return {}
@@ -170,7 +173,7 @@ def _genes(
 
 
 def _coordinates(
-    file: h5py.File | None, obs: pd.DataFrame, mapping: ReadMapping, faults: list[Fault]
+    file: h5py.Group | None, obs: pd.DataFrame, mapping: ReadMapping, faults: list[Fault]
 ) -> NDArray[np.float64] | None:
     """Return the first two coordinates, or None with a fault."""
     obsm = file.get("obsm") if file is not None else None
@@ -190,7 +193,7 @@ def _coordinates(
     there = f"; obsm has {', '.join(list(obsm)[:8])}" if len(obsm) else ""
     faults.append(
         Fault(
-            f"there are no coordinates{there}",
+            f"{NO_COORDINATES}{there}",
             where,
             "x and y per cell, micrometres",
             "Set adata.obsm['spatial'], or name the field in the configuration.",
@@ -200,7 +203,7 @@ def _coordinates(
 
 
 def _counts(
-    path: Path, file: h5py.File, wanted: str | None, shape: tuple[int, int]
+    path: Path, file: h5py.Group, wanted: str | None, shape: tuple[int, int]
 ) -> tuple[csr_matrix, str]:
     """Return the counts of a file: the field asked for, or the first that looks raw."""
     present = [field for field in ([wanted] if wanted else COUNTS) if field in file]
