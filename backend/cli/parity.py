@@ -26,8 +26,14 @@ def _fusemap(path: Path, ctx: RunContext, epochs: int | None) -> ParityReport:
     return check_fusemap(path, ctx, epochs)
 
 
+def _spatialglue(path: Path, ctx: RunContext, epochs: int | None) -> ParityReport:
+    from backend.runs.parity_spatialglue import check_spatialglue
+
+    return check_spatialglue(path, ctx, epochs)
+
+
 #: Methods by name.
-METHODS: dict[str, Runner] = {"fusemap": _fusemap}
+METHODS: dict[str, Runner] = {"fusemap": _fusemap, "spatialglue": _spatialglue}
 
 
 def add_commands(commands: Any) -> None:

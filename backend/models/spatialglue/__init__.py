@@ -1,0 +1,1 @@
+"""SpatialGlue: domains and modality weights of spatial multi-omics."""
