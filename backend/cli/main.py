@@ -5,7 +5,18 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from backend.cli import ask, atlas, bench, contacts, fusemap, parity, register, serve, spatialglue
+from backend.cli import (
+    ask,
+    atlas,
+    bench,
+    contacts,
+    fusemap,
+    panel,
+    parity,
+    register,
+    serve,
+    spatialglue,
+)
 from backend.cli.console import say
 from backend.core.errors import AtlasError
 
@@ -38,7 +49,18 @@ def _parser() -> argparse.ArgumentParser:
         description="Build, inspect and serve molecular atlases; run models on them.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (atlas, ask, fusemap, spatialglue, contacts, serve, bench, parity, register):
+    for module in (
+        atlas,
+        ask,
+        fusemap,
+        spatialglue,
+        panel,
+        contacts,
+        serve,
+        bench,
+        parity,
+        register,
+    ):
         module.add_commands(commands)
     return parser
 

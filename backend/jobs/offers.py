@@ -14,10 +14,15 @@ _CONTACTS = (
     "label", "region", "radius_um", "reach_um", "n_shifts", "null", "tail", "least_contacts",
     "least_cells", "rate", "seed",
 )  # fmt: skip
+_PANEL = (
+    "genes", "label", "also", "way", "include", "exclude", "species", "candidates", "panel_of",
+    "draws", "seed",
+)  # fmt: skip
 
 OFFERS: Offers = {
     ("fusemap", "annotate"): ("seed",),
     ("fusemap", "contacts"): _CONTACTS,
+    ("fusemap", "panel"): _PANEL,
 }
 
 

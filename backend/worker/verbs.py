@@ -8,6 +8,7 @@ from typing import Any
 
 from backend.intake.mapping import ReadMapping, safe_id
 from backend.worker.contacts import contacts
+from backend.worker.panel import panel
 from backend.worker.work import Verbs, Work
 
 #: Label whose unassigned cells are counted first.
@@ -70,4 +71,5 @@ def summary(found: Mapping[str, Any]) -> dict[str, Any]:
 VERBS: Verbs = {
     ("fusemap", "annotate"): annotate,
     ("fusemap", "contacts"): contacts,
+    ("fusemap", "panel"): panel,
 }

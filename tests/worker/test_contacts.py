@@ -1,4 +1,4 @@
-"""Contacts as a job: asked over HTTP, run, read, downloaded; bad parameters are refused."""
+"""Contacts and panels as jobs: asked over HTTP, run, read, downloaded, refused."""
 
 from __future__ import annotations
 
@@ -48,6 +48,18 @@ def test_contacts_of_a_section_are_counted_by_a_job(client: FlaskClient) -> None
     failed = client.post("/api/jobs", json=wrong).get_json()["job"]
     assert failed["state"] == "failed"
     assert "n_shifts is 'many'" in failed["error"]["message"]
+
+
+def test_a_panel_is_chosen_by_a_job(client: FlaskClient) -> None:
+    params = {"genes": 4, "draws": 2, "include": ["Vip"]}
+    inputs = {"sections": ["alpha"]}
+    asked = {"model": "fusemap", "verb": "panel", "params": params, "inputs": inputs}
+    job = client.post("/api/jobs", json=asked).get_json()["job"]
+    assert job["state"] == "done", job["error"]
+    found = client.get(f"/api/results/{job['id']}").get_json()
+    assert [row["gene"] for row in found["genes"]][0] == "Vip"
+    assert job["result"]["verdict"] == found["verdicts"][0]["text"]
+    assert set(job["downloads"]) == {"csv", "json"}
 
 
 def test_parameters_are_typed_and_all_faults_are_named() -> None:
