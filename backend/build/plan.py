@@ -3,17 +3,65 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
 
 from backend.core.errors import BadFile, BadRequest, Fault
-from backend.intake.mapping import safe_id
-from backend.intake.read import FileScan
+from backend.intake.mapping import ReadMapping, safe_id
+from backend.intake.read import FileScan, SectionScan
 from backend.store.plan import one_species
 from backend.store.slots import PlannedSection
 
+#: Cells that make it worth while to open a file once more.
+PART_CELLS = 250_000
 #: Names of a species that mean the same.
 SPECIES = {"mus musculus": "mouse", "homo sapiens": "human", "rattus norvegicus": "rat"}
+
+
+class Part(NamedTuple):
+    """Sections of one file that are written one after the other: id in the file to in the atlas."""
+
+    path: Path
+    mapping: ReadMapping
+    ids: dict[str, str]
+
+
+def parts_of(
+    scans: Sequence[FileScan], ids: Sequence[dict[str, str]], pending: Collection[str]
+) -> list[Part]:
+    """Return the work that is left, in parts of at least ``PART_CELLS`` cells, largest first.
+
+    Parameters
+    ----------
+    scans : sequence of FileScan
+    ids : sequence of dict
+        For each file, ids in the file to ids in the atlas.
+    pending : collection of str
+        Ids in the atlas.
+    """
+    wanted = set(pending)
+    parts: list[tuple[int, Part]] = []
+    for scan, names in zip(scans, ids, strict=True):
+        left = [s for s in scan.sections if names[s.id] in wanted]
+        for group in _groups(left):
+            own = {section.id: names[section.id] for section in group}
+            cells = sum(section.n_cells for section in group)
+            parts.append((cells, Part(scan.path, scan.mapping, own)))
+    return [part for _, part in sorted(parts, key=lambda p: -p[0])]
+
+
+def _groups(sections: Sequence[SectionScan]) -> Iterator[list[SectionScan]]:
+    """Yield runs of sections of at least ``PART_CELLS`` cells; the last may have fewer."""
+    group: list[SectionScan] = []
+    for section in sections:
+        group.append(section)
+        if sum(s.n_cells for s in group) >= PART_CELLS:
+            yield group
+            group = []
+    if group:
+        yield group
 
 
 def union_genes(scans: Sequence[FileScan]) -> tuple[list[str], list[str]]:

@@ -1,29 +1,30 @@
 """Building an atlas: look at all files, plan, write sections in parallel, join.
 
-The work is a Dask graph with one task per file: on this machine by default, on any cluster that
-shares the folder of the atlas by its scheduler's address. Either way the bytes are the same.
+The work is a Dask graph of groups of sections: on this machine by default, on any cluster that
+shares the folders of files and atlas by its scheduler's address. Either way the bytes are the same.
+Of each task one section lies in memory, as sparse counts; of a dense file, blocks of its rows.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 from backend.build.config import BuildConfig
-from backend.build.plan import plan_sections, raise_together, union_genes
+from backend.build.plan import Part, parts_of, plan_sections, raise_together, union_genes
 from backend.build.size import stored_values
 from backend.core.errors import BadFile, BadRequest, StoreExists
 from backend.core.job import RunContext
 from backend.intake.mapping import ReadMapping
-from backend.intake.read import FileScan, read_h5ad, scan_file
+from backend.intake.read import FileScan, each_section, scan_file
 from backend.store.atlas import Atlas
+from backend.store.parallel import run_tasks
 from backend.store.root import remove_work
 from backend.store.write import AtlasWriter
 
@@ -98,7 +99,7 @@ def build_atlas(
         expression_bytes=sum(stored_values(f) for f, _ in plan.sets) * 3 // 2,
         at_once=os.cpu_count() or 1,
     )
-    _write(writer, plan, ids, ctx.part(_LOOK, _WRITTEN), scheduler)
+    _write(writer, parts_of(scans, ids, writer.pending), ctx.part(_LOOK, _WRITTEN), scheduler)
     ctx.step(_WRITTEN, "Joining sections, building the overview")
     writer.finish()
     ctx.step(1.0, f"Wrote {out}: {len(planned)} sections")
@@ -113,23 +114,10 @@ def look_at(file: Path, mapping: ReadMapping) -> FileScan | BadFile:
         return error
 
 
-def write_file(
-    writer: AtlasWriter,
-    file: Path,
-    mapping: ReadMapping,
-    ids: dict[str, str],
-    told: Callable[[str], None] | None = None,
-) -> int:
-    """Write the sections of a file that are not yet written; return how many."""
-    pending = set(writer.pending)
-    wanted = {own for own, atlas in ids.items() if atlas in pending}
-    if not wanted:
-        return 0
-    for data in read_h5ad(file, mapping, wanted):
-        writer.add(replace(data, id=ids[data.id]))
-        if told is not None:
-            told(data.title)
-    return len(wanted)
+def write_part(writer: AtlasWriter, part: Part) -> None:
+    """Write some sections of a file, one in memory at a time."""
+    for data in each_section(part.path, part.mapping, part.ids, checked=True):
+        writer.add(replace(data, id=part.ids[data.id]))
 
 
 def _configuration(
@@ -171,64 +159,35 @@ def _stable(value: Any) -> Any:
 def _look(plan: BuildConfig, ctx: RunContext, scheduler: str | None) -> list[FileScan]:
     """Return the scans of all files; raise what is wrong with them together."""
     found: list[FileScan | BadFile | None] = [None] * len(plan.sets)
-    for n, (i, scan) in enumerate(_parallel(look_at, plan.sets, scheduler), 1):
-        found[i] = scan
-        ctx.step(n / len(found), f"Looked at {plan.sets[i][0].name}")
+
+    def done(place: int, scan: FileScan | BadFile) -> None:
+        found[place] = scan
+        seen = sum(s is not None for s in found)
+        ctx.step(seen / len(found), f"Looked at {plan.sets[place][0].name}")
+
+    with _threads(scheduler) as pool:
+        run_tasks(look_at, plan.sets, done, pool=pool, scheduler=scheduler)
     raise_together([scan for scan in found if isinstance(scan, BadFile)])
     return [scan for scan in found if isinstance(scan, FileScan)]
 
 
 def _write(
-    writer: AtlasWriter,
-    plan: BuildConfig,
-    ids: Sequence[dict[str, str]],
-    ctx: RunContext,
-    scheduler: str | None,
+    writer: AtlasWriter, parts: Sequence[Part], ctx: RunContext, scheduler: str | None
 ) -> None:
-    total = sum(len(names) for names in ids)
-    done = total - len(writer.pending)
-    lock = Lock()
+    total = len(writer.infos)
+    written = total - len(writer.pending)
 
-    def told(title: str) -> None:
-        """Count one section; called by the threads of this process."""
-        nonlocal done
-        with lock:
-            done += 1
-            ctx.step(done / total, f"Wrote {title} ({done} of {total} sections)")
+    def done(place: int, _: None) -> None:
+        nonlocal written
+        written += len(parts[place].ids)
+        message = f"Wrote {parts[place].path.name} ({written} of {total} sections)"
+        ctx.step(written / total, message)
 
-    here = told if scheduler is None else None
-    tasks = [
-        (writer, file, mapping, names, here)
-        for (file, mapping), names in zip(plan.sets, ids, strict=True)
-    ]
-    for _, count in _parallel(write_file, tasks, scheduler):
-        if here is None:
-            done += count
-            ctx.step(done / total, f"{done} of {total} sections are written")
+    with _threads(scheduler) as pool:
+        tasks = [(writer, part) for part in parts]
+        run_tasks(write_part, tasks, done, pool=pool, scheduler=scheduler)
 
 
-def _parallel(
-    work: Callable[..., Any], tasks: Sequence[tuple[Any, ...]], scheduler: str | None
-) -> Iterator[tuple[int, Any]]:
-    """Give the place and answer of each task: threads of this machine, or a cluster."""
-    # By name, since Dask is untyped, and only now, since its import takes half a second.
-    if scheduler is None:
-        dask: Any = import_module("dask")
-        graph = [dask.delayed(work, pure=False, traverse=False)(*task) for task in tasks]
-        # A pool of our own is waited for: after an error, no thread goes on writing behind us.
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            answers = dask.compute(*graph, scheduler="threads", pool=pool)
-        yield from enumerate(answers)
-        return
-    cluster: Any = import_module("dask.distributed")
-    try:
-        client = cluster.Client(scheduler, timeout="10s")
-    except (OSError, ValueError) as error:
-        raise BadRequest(
-            f"There is no Dask scheduler at '{scheduler}'.", "Start one: dask scheduler."
-        ) from error
-    with client:
-        futures = [client.submit(work, *task, pure=False) for task in tasks]
-        places = {future.key: i for i, future in enumerate(futures)}
-        for future in cluster.as_completed(futures):
-            yield places[future.key], future.result()
+def _threads(scheduler: str | None) -> AbstractContextManager[ThreadPoolExecutor | None]:
+    """Give as many threads as there are cores, which end with the block; none for a cluster."""
+    return nullcontext() if scheduler else ThreadPoolExecutor(os.cpu_count())

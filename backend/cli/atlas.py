@@ -38,6 +38,7 @@ def _add_demo(commands: Any) -> None:
         "--embedded", action="store_true", help="impute at once, by the simulation's own factors"
     )
     parser.add_argument("--dims", type=int, default=64, help="dimensions of --embedded")
+    parser.add_argument("--scheduler", help="address of a Dask scheduler; this machine otherwise")
     parser.add_argument("--query", type=Path, help="also write a held-out section to annotate")
 
 
@@ -58,6 +59,7 @@ def run_demo(args: argparse.Namespace) -> None:
         seed=args.seed,
         embedded=args.embedded,
         dims=args.dims,
+        scheduler=args.scheduler,
         ctx=context(args.seed),
     )
     if args.query:

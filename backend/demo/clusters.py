@@ -7,6 +7,7 @@ of the smooth functions of the place that expression follows, with blurred borde
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,7 @@ def cluster_counts() -> NDArray[np.int64]:
     return FEWEST + np.arange(len(type_names())) % NUMBERS
 
 
+@cache
 def cluster_categories() -> tuple[Category, ...]:
     """Return the clusters as categories of the label ``cluster``; each has the hue of its type."""
     return tuple(

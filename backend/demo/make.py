@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor, as_completed
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from backend.core.data import Provenance
@@ -15,10 +15,13 @@ from backend.core.geometry import Bounds
 from backend.core.job import RunContext
 from backend.demo.factors import NOTE, WIDTH, Factors, embed, factors_of
 from backend.demo.genes import GeneModel, gene_model
+from backend.demo.kept import kept_layout
 from backend.demo.processes import processes
-from backend.demo.section import SectionSpec, layout, section_data, truth
+from backend.demo.section import SectionSpec, section_data, truth
 from backend.demo.sections import plan_sections
 from backend.demo.technologies import limited, technologies
+from backend.store.parallel import run_tasks
+from backend.store.root import PARTIAL
 from backend.store.write import AtlasWriter, PlannedSection
 
 NAME = "Simulated mouse brain"
@@ -32,8 +35,13 @@ MANY_CELLS = 400_000
 #: Processes, and genes of an open panel, of an atlas with its own embedding: such atlases are
 #: large, and a spot sums two dozen cells for each gene.
 MOST_PROCESSES, OPEN_GENES = 4, 2000
+#: Ending of the folder where large demos keep the layouts of their sections, 38 bytes per cell.
+LAYOUTS = ".layouts"
 #: Bytes of a stored value, and values above zero for each count of a typical cell.
 _VALUE_BYTES, _VALUES_PER_COUNT = 1.5, 0.6
+
+#: Runs a function over tasks; see ``backend.store.parallel``.
+Run = Callable[..., None]
 
 
 def make_demo(
@@ -45,6 +53,7 @@ def make_demo(
     seed: int = 0,
     embedded: bool = False,
     dims: int = WIDTH,
+    scheduler: str | None = None,
     ctx: RunContext | None = None,
 ) -> None:
     """Write the simulated atlas, whole or not at all.
@@ -61,6 +70,9 @@ def make_demo(
         are then cut to ``OPEN_GENES``.
     dims : int
         Dimensions of these embeddings.
+    scheduler : str, optional
+        Address of a Dask scheduler whose workers share the folder of ``out``; processes of this
+        machine where None. The bytes are the same.
 
     Raises
     ------
@@ -77,14 +89,17 @@ def make_demo(
     model = gene_model(genes, seed)
     ctx.step(0.0, "Placing cells")
     specs = plan_sections(sections, cells, seed)
-    workers = min(MOST_PROCESSES, os.cpu_count() or 1) if cells >= MANY_CELLS else 1
-    with processes(workers) as pool:
-        planned = _plan(specs, pool, ctx.part(0.0, 0.15))
+    out, many = Path(out), cells >= MANY_CELLS
+    workers = min(MOST_PROCESSES, os.cpu_count() or 1) if many and scheduler is None else 1
+    folder = out.with_name(out.name + LAYOUTS) if many or scheduler is not None else None
+    staging = out.with_name(out.name + PARTIAL)
+    with _tidy(folder, staging), processes(workers) as pool:
+        run = partial(run_tasks, pool=pool, scheduler=scheduler)
+        planned = _plan(specs, folder, run, ctx.part(0.0, 0.15))
         factors = factors_of(model, dims) if embedded else None
         about = {"made by": "demo", "simulated": True, "cells": cells, "genes": genes, "seed": seed}
-        writer = _writer(Path(out), planned, specs, model, about, factors, workers)
-        with _discarding(writer):
-            _write(writer, specs, model, factors, pool, ctx.part(0.15, 1.0))
+        writer = _writer(out, planned, specs, model, about, factors, workers)
+        _write(writer, specs, model, factors, folder, run, ctx.part(0.15, 1.0))
     ctx.step(1.0, "The demo atlas is ready")
 
 
@@ -123,25 +138,34 @@ def _writer(
 
 
 @contextmanager
-def _discarding(writer: AtlasWriter) -> Iterator[None]:
-    """Leave nothing behind where the run is cancelled."""
+def _tidy(folder: Path | None, staging: Path) -> Iterator[None]:
+    """Remove the kept layouts at the end; leave nothing at all where the run is cancelled."""
     try:
         yield
     except Cancelled:
-        shutil.rmtree(writer.staging, ignore_errors=True)
+        shutil.rmtree(staging, ignore_errors=True)
+        _remove(folder)
         raise
+    _remove(folder)
+
+
+def _remove(folder: Path | None) -> None:
+    if folder is not None:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _plan(
-    specs: Sequence[SectionSpec], pool: Executor | None, ctx: RunContext
+    specs: Sequence[SectionSpec], folder: Path | None, run: Run, ctx: RunContext
 ) -> list[PlannedSection]:
     """Return what the store must know of sections beforehand; their cells are placed for that."""
-    found = map(_planned, specs) if pool is None else pool.map(_planned, specs, chunksize=4)
-    planned = []
-    for place, spec in enumerate(specs):
-        ctx.step(place / len(specs), f"Placing cells of {spec.title}")
-        planned.append(next(found))
-    return planned
+    planned: dict[int, PlannedSection] = {}
+
+    def done(place: int, found: PlannedSection) -> None:
+        planned[place] = found
+        ctx.step(len(planned) / len(specs), f"Placed the cells of {specs[place].title}")
+
+    run(plan_one, [(spec, folder) for spec in specs], done)
+    return [planned[place] for place in range(len(specs))]
 
 
 def _write(
@@ -149,51 +173,38 @@ def _write(
     specs: Sequence[SectionSpec],
     model: GeneModel,
     factors: Factors | None,
-    pool: Executor | None,
+    folder: Path | None,
+    run: Run,
     ctx: RunContext,
 ) -> None:
     """Write the sections that are pending, then finish."""
     pending = set(writer.pending)
     total = sum(spec.n_cells for spec in specs)
-    done = sum(spec.n_cells for spec in specs if spec.id not in pending)
-    left = [spec for spec in specs if spec.id in pending]
-    if pool is None:
-        for spec in left:
-            part = ctx.part(0.95 * done / total, 0.95 * (done + spec.n_cells) / total)
-            _add(writer, spec, model, factors, part)
-            done += spec.n_cells
-            ctx.step(0.95 * done / total, f"Wrote {spec.title}")
-    else:
-        # The largest first, so that all processes end at about the same time.
-        left.sort(key=lambda spec: -spec.n_cells)
-        running = {pool.submit(_add, writer, spec, model, factors): spec for spec in left}
-        for future in as_completed(running):
-            future.result()
-            done += running[future].n_cells
-            ctx.step(0.95 * done / total, f"Wrote {running[future].title}")
+    written = sum(spec.n_cells for spec in specs if spec.id not in pending)
+    # The largest first, so that all processes end at about the same time.
+    left = sorted((s for s in specs if s.id in pending), key=lambda spec: -spec.n_cells)
+
+    def done(place: int, _: None) -> None:
+        nonlocal written
+        written += left[place].n_cells
+        ctx.step(0.95 * written / total, f"Wrote {left[place].title}")
+
+    run(write_one, [(writer, spec, model, factors, folder) for spec in left], done)
     ctx.step(0.95, "Building the overview")
     writer.finish()
 
 
-def _add(
+def write_one(
     writer: AtlasWriter,
     spec: SectionSpec,
     model: GeneModel,
     factors: Factors | None,
-    ctx: RunContext | None = None,
+    folder: Path | None,
 ) -> None:
     """Simulate a section and write it."""
-    part = ctx or RunContext()
-    known = truth(spec)
+    known = truth(spec, kept_layout(spec, folder))
     most = None if factors is None else OPEN_GENES
-    data = section_data(
-        spec,
-        model,
-        lambda f: part.step(f, f"Simulating {spec.title}"),
-        known=known,
-        most_genes=most,
-        clusters=factors is not None,
-    )
+    data = section_data(spec, model, known=known, most_genes=most, clusters=factors is not None)
     writer.add(data, None if factors is None else (embed(factors, known.cells), None))
 
 
@@ -205,8 +216,9 @@ def _expression_bytes(spec: SectionSpec, genes: int, most: int | None) -> int:
     return int(_VALUE_BYTES * values * spec.n_cells)
 
 
-def _planned(spec: SectionSpec) -> PlannedSection:
-    xy = layout(spec).xy
+def plan_one(spec: SectionSpec, folder: Path | None) -> PlannedSection:
+    """Place the cells of a section; return what the store must know of it."""
+    xy = kept_layout(spec, folder).xy
     (left, top), (right, bottom) = xy.min(axis=0).tolist(), xy.max(axis=0).tolist()
     name = spec.title.split(", ")[1]
     return PlannedSection(

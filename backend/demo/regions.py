@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import NamedTuple
 
 from backend.core.layers import Category
@@ -25,6 +26,7 @@ class Family(NamedTuple):
     leaves: tuple[tuple[str, float, float], ...]
 
 
+@cache
 def families() -> tuple[Family, ...]:
     """Return the region tree, parents in display order; leaves in anatomical order."""
     return (
@@ -182,6 +184,7 @@ def families() -> tuple[Family, ...]:
     )
 
 
+@cache
 def regions() -> tuple[Region, ...]:
     """Return the leaves; the place of a leaf is its code everywhere in the demo."""
     return tuple(Region(name, f.name, d) for f in families() for name, d, _ in f.leaves)
@@ -192,6 +195,7 @@ def region_codes() -> dict[str, int]:
     return {region.name: code for code, region in enumerate(regions())}
 
 
+@cache
 def region_categories() -> tuple[Category, ...]:
     """Return the leaves as categories of the label ``region``."""
     return tuple(

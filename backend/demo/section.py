@@ -111,9 +111,9 @@ def layout(spec: SectionSpec) -> Layout:
     return Layout(_mounted(points, spec), brain, place.leaf, place.layer)
 
 
-def truth(spec: SectionSpec) -> Truth:
-    """Return the cells behind the observations of a section."""
-    where = layout(spec)
+def truth(spec: SectionSpec, where: Layout | None = None) -> Truth:
+    """Return the cells behind the observations of a section, whose layout may be known."""
+    where = where or layout(spec)
     rng = np.random.default_rng([*spec.key, 2])
     unit = technologies()[spec.technology].unit
     owner, brain, leaf, layer = _members(where, unit, rng)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 Field = NDArray[np.float64]
@@ -41,17 +42,27 @@ def knots(a: Field, table: tuple[tuple[float, float], ...]) -> Field:
     """Return a smooth curve through (place, value) pairs, constant beyond the ends."""
     at = np.array([place for place, _ in table])
     value = np.array([v for _, v in table])
-    i = np.clip(np.searchsorted(at, a) - 1, 0, at.size - 2)
-    f = np.clip((a - at[i]) / (at[i + 1] - at[i]), 0.0, 1.0)
-    slope = np.gradient(value, at)
-    step = at[i + 1] - at[i]
-    f2, f3 = f * f, f * f * f
-    curve: Field = (
-        (2 * f3 - 3 * f2 + 1) * value[i]
-        + (f3 - 2 * f2 + f) * step * slope[i]
-        + (3 * f2 - 2 * f3) * value[i + 1]
-        + (f3 - f2) * step * slope[i + 1]
-    )
+    curve: Field = _through(np.ascontiguousarray(a), at, value, np.gradient(value, at))
+    return curve
+
+
+@njit(cache=True, nogil=True)
+def _through(a: Field, at: Field, value: Field, slope: Field) -> Field:
+    """Return the cubic pieces with given values and slopes at their ends."""
+    curve = np.empty(a.size)
+    for j in range(a.size):
+        i = 0
+        while i < at.size - 2 and a[j] > at[i + 1]:
+            i += 1
+        step = at[i + 1] - at[i]
+        f = min(max((a[j] - at[i]) / step, 0.0), 1.0)
+        f2, f3 = f * f, f * f * f
+        curve[j] = (
+            (2 * f3 - 3 * f2 + 1) * value[i]
+            + (f3 - 2 * f2 + f) * step * slope[i]
+            + (3 * f2 - 2 * f3) * value[i + 1]
+            + (f3 - f2) * step * slope[i + 1]
+        )
     return curve
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -93,11 +94,13 @@ def gradients_of_type() -> NDArray[np.float32]:
     return strength[class_of_type()]
 
 
+@cache
 def class_categories() -> tuple[Category, ...]:
     """Return the classes as categories of the label ``class``."""
     return tuple(Category(c.name, oklch_hex(0.66, c.chroma, c.hue)) for c in classes())
 
 
+@cache
 def type_categories() -> tuple[Category, ...]:
     """Return the types as categories of the label ``type``."""
     return tuple(

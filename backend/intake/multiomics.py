@@ -199,7 +199,8 @@ def _split(
     """Yield the modalities of one matrix, apart by the feature type of its columns."""
     source = source_of(path, node, mapping)
     faults += source.faults
-    matrix, field = source.counts()
+    stored, field = source.counts()
+    matrix = stored.rows(np.arange(stored.shape[0]))
     place = f"{path.name}: {field}" if name == path.stem else f"{path.name}: mod/{name}/{field}"
     spots = _names(source.obs)
     read = _labels(source, labels, faults)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,8 @@ from backend.core.geometry import Bounds
 from backend.core.layers import LayerKey
 from backend.intake.labels import MOST_CATEGORIES, guess_labels, label_of, with_parents
 from backend.intake.mapping import LabelMap, ReadMapping, safe_id
-from backend.intake.source import Source, are_counts, missing_column, opened
+from backend.intake.source import Source, missing_column, opened
+from backend.intake.stored import StoredCounts
 
 #: Columns that tell sections apart when the mapping names none.
 SECTION_COLUMNS = ("section", "brain_section_label", "slice", "sample")
@@ -39,11 +40,16 @@ class SectionScan:
 
 @dataclass(frozen=True, slots=True)
 class FileScan:
-    """What a look at a file tells: its sections and its genes (symbol to Ensembl id)."""
+    """What a look at a file tells: its sections, its genes (symbol to Ensembl id), its counts.
+
+    ``mapping`` is what the file was read with, with the field of the counts and their unit, so
+    that reading the sections needs no second look at all values.
+    """
 
     path: Path
     sections: tuple[SectionScan, ...]
     genes: dict[str, str]
+    mapping: ReadMapping
 
 
 def read_h5ad(
@@ -64,21 +70,35 @@ def read_h5ad(
     BadFile
         With all that is wrong with the file.
     """
+    return list(each_section(path, mapping, only))
+
+
+def each_section(
+    path: Path,
+    mapping: ReadMapping | None = None,
+    only: Collection[str] | None = None,
+    checked: bool = False,
+) -> Iterator[SectionData]:
+    """Yield the sections of a file, one in memory at a time; as ``read_h5ad``.
+
+    Parameters
+    ----------
+    checked : bool
+        The mapping is that of a scan of this file: its values need no second look.
+    """
     wanted = mapping or ReadMapping()
     with opened(path, wanted) as source:
         parts, faults = _parts(source, wanted)
         _raise(path, faults)
         matrix, place = source.counts()
-        _raise(path, check_counts(matrix, place))
-        matrix, symbols = summed(matrix, source.symbols if matrix.shape[1] else ())
-        unit = wanted.unit or ("counts" if are_counts(matrix) else "normalised")
+        if not checked:
+            _raise(path, check_counts(matrix, place))
         labels = wanted.labels if wanted.labels is not None else guess_labels(source.obs)
-        wanted = replace(wanted, labels=with_parents(source.obs, labels))
-        return [
-            _section(source, wanted, section_id, name, rows, matrix, symbols, unit)
-            for section_id, name, rows in parts
-            if only is None or section_id in only
-        ]
+        unit = wanted.unit or _unit(matrix)
+        wanted = replace(wanted, labels=with_parents(source.obs, labels), unit=unit)
+        for section_id, name, rows in parts:
+            if only is None or section_id in only:
+                yield _section(source, wanted, section_id, name, rows, matrix)
 
 
 def read_table(
@@ -119,7 +139,13 @@ def scan_file(path: Path, mapping: ReadMapping | None = None) -> FileScan:
                         _fields(source, wanted, name, rows, notes))
             for section_id, name, rows in parts
         )  # fmt: skip
-        return FileScan(path, sections, genes)
+        field = place if place != "none" else wanted.counts
+        known = replace(wanted, counts=field, unit=wanted.unit or _unit(matrix))
+        return FileScan(path, sections, genes, known)
+
+
+def _unit(matrix: StoredCounts) -> str:
+    return "counts" if matrix.judged.are_counts else "normalised"
 
 
 def summed(matrix: csr_matrix, symbols: tuple[str, ...]) -> tuple[csr_matrix, tuple[str, ...]]:
@@ -137,16 +163,14 @@ def summed(matrix: csr_matrix, symbols: tuple[str, ...]) -> tuple[csr_matrix, tu
     return csr_matrix(matrix @ add).astype(np.float32), tuple(names)
 
 
-def check_counts(matrix: csr_matrix, place: str) -> list[Fault]:
+def check_counts(matrix: StoredCounts, place: str) -> list[Fault]:
     """Return what is wrong with the values of a matrix."""
     faults = []
-    bad = int(np.count_nonzero(~np.isfinite(matrix.data)))
-    negative = int(np.count_nonzero(matrix.data < 0))
+    bad, negative, least = matrix.judged[:3]
     if bad:
         faults.append(Fault(f"{bad:,} values are not finite", place, "numbers from zero up",
                             "Replace them, or choose another matrix."))  # fmt: skip
     if negative:
-        least = float(np.nanmin(matrix.data))
         faults.append(Fault(f"{negative:,} values are below zero (down to {least:.3g})", place,
                             "raw counts", "Give the raw counts, not scaled values."))  # fmt: skip
     return faults
@@ -273,17 +297,16 @@ def _section(
     section_id: str,
     name: str,
     rows: NDArray[np.int64],
-    matrix: csr_matrix,
-    symbols: tuple[str, ...],
-    unit: str,
+    matrix: StoredCounts,
 ) -> SectionData:
     fields = _fields(source, mapping, name, rows, [])
+    counts, symbols = summed(matrix.rows(rows), source.symbols if matrix.shape[1] else ())
     obs = source.obs.iloc[rows]
     return SectionData(
         id=section_id,
         title=fields["title"],
         xy=_placed(source, mapping, rows),
-        counts=matrix[rows],
+        counts=counts,
         genes=symbols,
         names=_names(source, mapping, rows),
         labels={role: _label(obs, label, source) for role, label in (mapping.labels or {}).items()},
@@ -291,7 +314,7 @@ def _section(
             LayerKey.parse(key): pd.to_numeric(obs[column], errors="coerce").to_numpy(np.float32)
             for key, column in mapping.numbers.items()
         },
-        unit=unit if symbols else "none",
+        unit=(mapping.unit or "counts") if symbols else "none",
         xy_unit=mapping.xy_unit,
         technology=fields["technology"],
         dataset=fields["dataset"],

@@ -16,10 +16,11 @@ import h5py
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix, issparse
+from scipy.sparse import csr_matrix
 
 from backend.core.errors import BadFile, Fault, did_you_mean
 from backend.intake.mapping import COUNTS, ENSEMBL, OBS_PAIRS, OBSM, SYMBOLS, ReadMapping
+from backend.intake.stored import StoredCounts
 
 #: Suffixes that are read as tables of labels.
 TABLES = (".parquet", ".csv", ".tsv")
@@ -42,7 +43,7 @@ class Source:
         One entry per column of the counts; symbols may repeat.
     uns : mapping of str to str
     colours : mapping of column to colours of its categories, in their order
-    counts : callable () -> (n, g) csr_matrix and the name of its field
+    counts : callable () -> StoredCounts and the name of its field
     """
 
     path: Path
@@ -52,7 +53,7 @@ class Source:
     ensembl: tuple[str, ...]
     uns: Mapping[str, str]
     colours: Mapping[str, list[str]]
-    counts: Callable[[], tuple[csr_matrix, str]]
+    counts: Callable[[], tuple[StoredCounts, str]]
     faults: list[Fault] = field(default_factory=list)
 
 
@@ -115,8 +116,7 @@ def _table(path: Path, mapping: ReadMapping) -> Source:
         raise BadFile(path.name, [fault]) from error
     faults: list[Fault] = []
     xy = _coordinates(None, obs, mapping, faults)
-    empty = csr_matrix((len(obs), 0), dtype=np.float32)
-    return Source(path, obs, xy, (), (), {}, {}, lambda: (empty, "none"), faults)
+    return Source(path, obs, xy, (), (), {}, {}, lambda: (_nothing(len(obs)), "none"), faults)
 
 
 def _frame(path: Path, file: h5py.Group, name: str) -> pd.DataFrame:
@@ -204,22 +204,22 @@ def _coordinates(
 
 def _counts(
     path: Path, file: h5py.Group, wanted: str | None, shape: tuple[int, int]
-) -> tuple[csr_matrix, str]:
+) -> tuple[StoredCounts, str]:
     """Return the counts of a file: the field asked for, or the first that looks raw."""
     present = [field for field in ([wanted] if wanted else COUNTS) if field in file]
     if not present:
         if wanted is None:
-            return csr_matrix((shape[0], 0), dtype=np.float32), "none"
+            return _nothing(shape[0]), "none"
         fault = Fault(
             "there is no such field", wanted, "a matrix of cells x genes", "Correct the name."
         )
         raise BadFile(path.name, [fault])
-    first: tuple[csr_matrix, str] | None = None
+    first: tuple[StoredCounts, str] | None = None
     for name in present:
-        matrix = _matrix(file[name])
+        matrix = StoredCounts(file[name])
         if matrix.shape != shape:
             continue
-        if are_counts(matrix) or wanted:
+        if wanted or matrix.judged.are_counts:
             return matrix, name
         if first is None or name == "X":
             first = matrix, name
@@ -231,18 +231,9 @@ def _counts(
     return first
 
 
-def _matrix(node: Any) -> csr_matrix:
-    """Return a matrix, dense or sparse on disk, as csr of float32."""
-    values = _element(node)
-    matrix = csr_matrix(values) if issparse(values) else csr_matrix(np.asarray(values))
-    matrix.sum_duplicates()
-    return matrix.astype(np.float32)
-
-
-def are_counts(matrix: csr_matrix) -> bool:
-    """Return whether all values are whole numbers from zero up."""
-    data = matrix.data
-    return bool(np.isfinite(data).all() and (data >= 0).all() and (data == np.rint(data)).all())
+def _nothing(n: int) -> StoredCounts:
+    """Return the counts of n cells that were not measured."""
+    return StoredCounts(csr_matrix((n, 0), dtype=np.float32))
 
 
 def missing_column(where: str, name: str, frame: pd.DataFrame) -> Fault:

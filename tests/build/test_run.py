@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
-from backend.build import run
+from backend.build import plan, run
 from backend.build.config import BuildConfig
 from backend.build.run import build_atlas
 from backend.build.size import stored_values
@@ -25,8 +25,9 @@ from backend.core.errors import (
     TooLarge,
 )
 from backend.core.job import RunContext
+from backend.intake import stored
 from backend.intake.mapping import ReadMapping
-from backend.store import room
+from backend.store import parallel, room
 from backend.store.atlas import Atlas
 from backend.store.write import AtlasWriter
 
@@ -83,11 +84,13 @@ def test_files_alone_are_enough(tmp_path: Path, files: list[Path]) -> None:
 def test_a_stopped_build_writes_only_what_is_missing_and_the_same_bytes(
     tmp_path: Path, files: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(run.os, "cpu_count", lambda: 1)
     with pytest.raises(Cancelled):
         build_atlas(tmp_path / "a.zarr", files, ctx=_stops_early(), name="x")
     assert not (tmp_path / "a.zarr").exists()
     written = {p.stem for p in (tmp_path / "a.zarr.partial/.build/done").iterdir()}
-    assert 0 < len(written) < 5
+    assert {"s1", "s2", "s3"} <= written
+    assert "c" not in written
     added: list[str] = []
     add = AtlasWriter.add
     monkeypatch.setattr(
@@ -101,7 +104,7 @@ def test_a_stopped_build_writes_only_what_is_missing_and_the_same_bytes(
 
 
 def _stops_early() -> RunContext:
-    """Ask to stop once a section is written; those being written by then are finished."""
+    """Ask to stop once a part is written; those being written by then are finished."""
     messages: list[str] = []
     return RunContext(
         report=lambda _, message: messages.append(message),
@@ -154,7 +157,10 @@ def test_what_will_not_fit_is_refused_before_anything_is_written(
     assert not list(tmp_path.glob("o.zarr*"))
 
 
-def test_half_an_atlas_of_other_files_is_kept(tmp_path: Path, files: list[Path]) -> None:
+def test_half_an_atlas_of_other_files_is_kept(
+    tmp_path: Path, files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run.os, "cpu_count", lambda: 1)
     with pytest.raises(Cancelled):
         build_atlas(tmp_path / "a.zarr", files, ctx=_stops_early())
     with pytest.raises(BadStore, match="half built"):
@@ -193,6 +199,31 @@ def test_a_cluster_gives_the_same_bytes(tmp_path: Path, files: list[Path]) -> No
     assert files_of(tmp_path / "a.zarr") == files_of(tmp_path / "b.zarr")
 
 
+@pytest.mark.parametrize("kind", ["dense", "csr", "csc"])
+def test_a_file_in_parts_gives_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    make = {"dense": np.asarray, "csr": sparse.csr_matrix, "csc": sparse.csc_matrix}[kind]
+    counts = np.random.default_rng(5).poisson(1, (40, 6)).astype(np.float32)
+    obs = pd.DataFrame({"section": ["s1"] * 10 + ["s2", "s3"] * 10 + ["s4"] * 10})
+    obs.index = [f"c{i}" for i in range(40)]
+    content = anndata.AnnData(make(counts), obs, obsm={"spatial": np.arange(80).reshape(-1, 2)})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        content.write_h5ad(tmp_path / "f.h5ad")
+    build_atlas(tmp_path / "a.zarr", [tmp_path / "f.h5ad"], name="x")
+    monkeypatch.setattr(plan, "PART_CELLS", 1)
+    monkeypatch.setattr(stored, "BLOCK", 20)
+    build_atlas(tmp_path / "b.zarr", [tmp_path / "f.h5ad"], name="x")
+    assert files_of(tmp_path / "a.zarr") == files_of(tmp_path / "b.zarr")
+    for section, rows in (("s1", range(10)), ("s2", range(10, 30, 2)), ("s4", range(30, 40))):
+        found = Atlas.open(tmp_path / "b.zarr").load(section)
+        order = [int(name[1:]) for name in found.names]
+        assert sorted(order) == list(rows)
+        places = [content.var_names.get_loc(gene) for gene in found.genes]
+        np.testing.assert_array_equal(found.counts.toarray(), counts[order][:, places])
+
+
 def test_a_scheduler_that_is_not_there_is_named(
     tmp_path: Path, files: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -201,7 +232,7 @@ def test_a_scheduler_that_is_not_there_is_named(
         def Client(*_: object, **__: object) -> None:
             raise OSError("refused")
 
-    monkeypatch.setattr(run, "import_module", lambda _: Cluster)
+    monkeypatch.setattr(parallel, "import_module", lambda _: Cluster)
     with pytest.raises(BadRequest, match="no Dask scheduler at 'tcp://nowhere:1'"):
         build_atlas(tmp_path / "a.zarr", files, scheduler="tcp://nowhere:1")
 

@@ -7,7 +7,13 @@ import pytest
 from scipy.sparse import csr_matrix
 
 from backend.demo import expression
-from backend.demo.expression import Cells, batch_effects, draw_counts, true_log_rate
+from backend.demo.expression import (
+    Cells,
+    _add_exp,
+    batch_effects,
+    draw_counts,
+    true_log_rate,
+)
 from backend.demo.genes import GeneModel, gene_model
 from backend.demo.technologies import Technology, technologies
 from backend.demo.types import class_of_type, classes, type_codes
@@ -115,3 +121,11 @@ def test_a_batch_shares_its_technology(model: GeneModel) -> None:
     assert not np.array_equal(one, two)
     assert np.corrcoef(one, two)[0, 1] > 0.8
     assert abs(np.corrcoef(one, other)[0, 1]) < 0.5
+
+
+def test_the_quick_exponential_is_the_exponential() -> None:
+    bend = np.linspace(-20, 20, 4001, dtype=np.float32)
+    row, rate = np.full(4001, 2, np.float32), np.ones(4001, np.float32)
+    expected = 1 + 2 * np.exp(bend.astype(np.float64))
+    _add_exp(row, bend, np.empty(4001, np.int32), rate)
+    np.testing.assert_allclose(rate, expected, rtol=5e-7)
