@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,10 +11,10 @@ from flask import request
 from backend.core.errors import BadRequest, TooLarge
 from backend.core.geometry import Bounds
 from backend.core.layers import LayerKey, Style
+from backend.http.styles import as_codes, as_number, as_whole, style_of
 
 #: Bytes of a JSON body.
 BODY_BYTES = 1_000_000
-_PALETTE = re.compile(r"[a-z0-9-]{1,40}")
 _TEXT = 200
 
 
@@ -31,16 +30,7 @@ def text(name: str, default: str | None = None) -> str:
 
 def number(name: str) -> float | None:
     """Return a finite number, or None where the parameter is absent."""
-    found = request.args.get(name)
-    if found is None or found == "":
-        return None
-    try:
-        value = float(found)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise BadRequest(f"'{name}={found[:40]}' is not a finite number.")
-    return value
+    return as_number(name, request.args.get(name))
 
 
 def required_number(name: str) -> float:
@@ -53,12 +43,7 @@ def required_number(name: str) -> float:
 
 def whole(name: str, default: int, least: int, most: int) -> int:
     """Return a whole number within bounds."""
-    found = request.args.get(name)
-    if found is None or found == "":
-        return default
-    if not re.fullmatch(r"-?\d{1,18}", found) or not least <= int(found) <= most:
-        raise BadRequest(f"'{name}={found[:40]}' is not a whole number from {least} to {most}.")
-    return int(found)
+    return as_whole(name, request.args.get(name), default, least, most)
 
 
 def layer(name: str = "layer") -> LayerKey:
@@ -87,27 +72,13 @@ def view(name: str = "view") -> Bounds | None:
 
 
 def style() -> Style:
-    """Return how a tile or a figure is to be drawn."""
-    palette = request.args.get("palette") or Style().palette
-    if not _PALETTE.fullmatch(palette):
-        raise BadRequest("That is no name of a palette.", "For example ink-light or viridis.")
-    lo, hi = number("lo"), number("hi")
-    if lo is not None and hi is not None and lo > hi:
-        raise BadRequest(f"The range {lo:g} to {hi:g} is upside down.", "Give lo below hi.")
-    size = whole("size", 256, 256, 512)
-    if size not in (256, 512):
-        raise BadRequest("Tiles have 256 or 512 pixels.", "Use size=256 or size=512.")
-    return Style(palette, lo, hi, size, codes("only"), number("least"))
+    """Return how a figure is to be drawn."""
+    return style_of(request.args.get)
 
 
 def codes(name: str) -> tuple[int, ...]:
     """Return codes of classes, ascending, such as ``only=1,2``."""
-    found = request.args.get(name)
-    if not found:
-        return ()
-    if not re.fullmatch(r"\d{1,5}(,\d{1,5}){0,999}", found):
-        raise BadRequest(f"'{name}' is not a list of codes.", "Send them as only=1,2,3.")
-    return tuple(sorted({int(code) for code in found.split(",")}))
+    return as_codes(name, request.args.get(name))
 
 
 def body() -> dict[str, Any]:

@@ -109,29 +109,28 @@ from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response
 
 from backend.http.asking import add_questions
-from backend.http.cache import TileCache
 from backend.http.reading import add_layers, add_reading
-from backend.http.tiles import add_tiles
+from backend.http.tiles import Tiles, add_tiles
 from backend.http.transfers import add_jobs, add_selections, add_uploads
 
 if TYPE_CHECKING:
     from backend.service.backend import Backend
 
 
-def create_routes(backend: Backend, cache: TileCache) -> Blueprint:
+def create_routes(backend: Backend, tiles: Tiles) -> Blueprint:
     """Return all routes as one blueprint.
 
     Parameters
     ----------
     backend : Backend
         The service; each route makes one call of it.
-    cache : TileCache
-        Keeps rendered tiles.
+    tiles : Tiles
+        Answers requests for tiles.
     """
     routes = Blueprint("atlas", __name__)
     for add in (add_reading, add_layers, add_questions, add_selections, add_uploads, add_jobs):
         add(routes, backend)
-    add_tiles(routes, backend, cache)
+    add_tiles(routes, tiles)
 
     @routes.get("/api/<path:rest>")
     def nothing(rest: str) -> Response:

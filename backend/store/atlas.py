@@ -71,7 +71,7 @@ class Atlas:
         folder = place_of(path)
         return cls(folder, read_root(folder), fast)
 
-    @property
+    @cached_property
     def edition(self) -> str:
         """Short text, safe in URLs, that changes with every version and with every rebuild."""
         return edition_of(self.attrs)
