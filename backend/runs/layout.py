@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,13 @@ from numpy.typing import NDArray
 from backend.core.data import Provenance, SectionInfo, TaskResult
 from backend.core.errors import BadRequest, TooFewCells
 from backend.core.job import RunContext
+from backend.runs.balance import balanced_rows
 from backend.runs.neighbours import Neighbours
-from backend.store import flat, schema
+from backend.runs.placing import Placing
+from backend.store import flat, room, schema
 from backend.store.atlas import Atlas
+from backend.store.parallel import run_tasks
+from backend.store.place import local
 from backend.store.result import write_result
 from backend.store.section import provenance_to_json
 from backend.tiles.overviews import write_overview
@@ -32,10 +38,10 @@ ISLAND = 3.0
 LEAST_CELLS = 10
 #: Cells placed at a time.
 CHUNK = 32_768
+#: Bytes of disk and of memory per cell of the atlas, and of memory for the program and the fit.
+_DISK, _MEMORY, _PROGRAM = 40, 45, 400 << 20
 #: Where cells without an embedding are put: beyond all others, last along the curve.
 OUTSIDE = 1.02
-#: Labels that the sample is balanced by; the first that the atlas has.
-BALANCED_BY = ("class", "type", "region")
 METHOD = (
     "UMAP of the cell embedding, fitted on a sample balanced by section and class; all other cells "
     "placed among their nearest neighbours in it: distance-weighted mean, with a little seeded "
@@ -51,9 +57,12 @@ def layout_atlas(
     *,
     name: str = "umap",
     seed: int = 0,
-    sample: int = 20_000,
+    sample: int | None = None,
 ) -> dict[str, Any]:
     """Write a UMAP of the cell embedding into an atlas, as another plane of its cells.
+
+    A run that was killed goes on where it stopped. Memory: about 400 MB for the program and the
+    fit, and 45 bytes for each cell of the atlas while the plane is sorted.
 
     Parameters
     ----------
@@ -63,8 +72,9 @@ def layout_atlas(
         Of the layout; its tiles are those of section ``layout:<name>``.
     seed : int
         The same seed gives the same plane.
-    sample : int
-        Cells that the plane is fitted on; all others are placed among them.
+    sample : int, optional
+        Cells that the plane is fitted on; all others are placed among them. By default 20,000, in
+        atlases of more than two million cells one in a hundred, at most 50,000.
 
     Returns
     -------
@@ -78,20 +88,30 @@ def layout_atlas(
         If the atlas has no cell embedding.
     TooFewCells
         If fewer than ten cells have one.
+    TooLarge
+        If there is not enough disk or memory.
     Cancelled
+        The places so far are kept beside the atlas, and used when the run is repeated.
     """
     ctx = ctx or RunContext()
     atlas = Atlas.open(atlas_path)
-    places, fitted = _places(atlas, ctx.part(0, 0.9), seed, sample)
-    placed = int(np.isfinite(places[:, 0]).sum())
+    infos = _embedded(atlas)
+    sample = sample or sample_of(sum(info.n_cells for info in infos))
+    folder = local(atlas_path, "Writing a layout")
+    room.check(folder, room.Need(_DISK * atlas.n_cells, _PROGRAM + _MEMORY * atlas.n_cells))
+    placing = _placing(atlas, folder, name, seed, sample)
+    fitted = _place(atlas, infos, placing, ctx.part(0, 0.9), seed, sample)
+    places = _stretched(placing.places)
+    outside = np.isnan(places[:, 0])
+    placed = int((~outside).sum())
     provenance = _provenance(atlas, seed, fitted)
     ctx.step(0.9, "Writing the plane")
-    outside = np.isnan(places[:, 0])
     places[outside] = OUTSIDE
     written = write_result(atlas_path, TaskResult(provenance=provenance), layouts={name: places})
     _describe(written, name, placed, provenance)
     part = ctx.part(0.93, 1.0)
     write_overview(written, name, lambda f: part.step(f, "Writing the overview of the plane"))
+    placing.remove()
     ctx.report(1.0, "Laid out")
     return {
         "layout": name,
@@ -125,8 +145,13 @@ def _provenance(atlas: Atlas, seed: int, fitted: int) -> Provenance:
     return Provenance("umap", "0.5.12", parameters, seed, tuple(sorted(embedding.sections)))
 
 
-def _places(atlas: Atlas, ctx: RunContext, seed: int, sample: int) -> tuple[Number, int]:
-    """Return places (N, 2) in 0..1, nan without an embedding; and how many cells were fitted."""
+def sample_of(n: int) -> int:
+    """Return how many of n cells a plane is fitted on by default."""
+    return min(max(20_000, n // 100), 50_000)
+
+
+def _embedded(atlas: Atlas) -> list[SectionInfo]:
+    """Return the sections that can be laid out."""
     embedding = atlas.embedding("cell")
     if embedding is None:
         raise BadRequest(
@@ -139,64 +164,59 @@ def _places(atlas: Atlas, ctx: RunContext, seed: int, sample: int) -> tuple[Numb
         raise TooFewCells(
             f"Atlas '{atlas.name}' has {total} embedded cells.", f"Embed {LEAST_CELLS} or more."
         )
+    return infos
+
+
+def _placing(atlas: Atlas, path: Path, name: str, seed: int, sample: int) -> Placing:
+    """Return the places of the run before, where that was for the same cells and choices."""
+    embedding = atlas.array_path(schema.embedding_array("cell"))
+    choices = (FIT_NEIGHBOURS, MIN_DIST, NEIGHBOURS, JITTER, ISLAND, CHUNK, METHOD)
+    mark = (str(atlas.attrs["created"]), str(embedding), repr((seed, sample, *choices)))
+    return Placing(path.with_name(f"{path.name}.layout-{name}"), atlas.n_cells, mark)
+
+
+def _place(
+    atlas: Atlas,
+    infos: list[SectionInfo],
+    placing: Placing,
+    ctx: RunContext,
+    seed: int,
+    sample: int,
+) -> int:
+    """Give every embedded cell a place; return how many were fitted."""
+    embedding = atlas.embedding("cell")
+    assert embedding is not None
+    values, scale = embedding.values, embedding.scale
     ctx.step(0.0, "Choosing cells for the plane")
-    rows = balanced_rows(atlas, infos, sample, seed)
-    fitted = _read(embedding.values, rows) * embedding.scale
-    ctx.step(0.02, f"Fitting the plane on {len(rows):,} cells")
-    find = Neighbours(fitted, seed)
-    plane = fit_plane(fitted, find, seed)
-    places = np.full((atlas.n_cells, 2), np.nan, np.float32)
-    places[rows] = plane
-    if len(rows) < total:
-        part, done = ctx.part(0.4, 1.0), 0
-        for chunk in _chunks(infos):
-            part.step(done / total, f"Placing cells: {done:,} of {total:,}")
-            others = np.arange(chunk.start, chunk.stop)[np.isnan(places[chunk, 0])]
-            z = _read(embedding.values, others) * embedding.scale
-            rng = np.random.default_rng([seed, chunk.start])
-            if len(others):
-                places[others] = placed_among(plane, *find(z, NEIGHBOURS), rng)
-            done += chunk.stop - chunk.start
-    return _stretched(places), len(rows)
+    held = placing.fitted()
+    rows = balanced_rows(atlas, infos, sample, seed) if held is None else held[0]
+    z = _read(values, rows) * scale
+    find = Neighbours(z, seed)
+    if held is None:
+        ctx.step(0.02, f"Fitting the plane on {len(rows):,} cells")
+        held = rows, fit_plane(z, find, seed)
+        placing.keep(*held)
+    plane, is_fitted = held[1], np.zeros(atlas.n_cells, bool)
+    is_fitted[rows] = True
+    placing.places[rows] = plane
+    total = sum(info.n_cells for info in infos)
+    parts = [part for part in _chunks(infos) if not placing.is_done(part)]
+    done = total - sum(part.stop - part.start for part in parts)
 
+    def put(part: slice) -> None:
+        others = np.arange(part.start, part.stop)[~is_fitted[part]]
+        near = find(_read(values, others) * scale, NEIGHBOURS)
+        rng = np.random.default_rng([seed, part.start])
+        placing.places[others] = placed_among(plane, *near, rng)
 
-def balanced_rows(
-    atlas: Atlas, infos: list[SectionInfo], sample: int, seed: int
-) -> NDArray[np.int64]:
-    """Return atlas rows of a sample, ascending, balanced by section and class.
+    def told(place: int, _: None) -> None:
+        nonlocal done
+        done += parts[place].stop - parts[place].start
+        ctx.step(0.4 + 0.6 * done / total, f"Placing cells: {done:,} of {total:,}")
 
-    Of each class in each section, a share that grows as the root of its size.
-    """
-    name = next((n for n in (*BALANCED_BY, *atlas.labels()) if n in atlas.labels()), None)
-    groups: list[NDArray[np.int64]] = []
-    for info in infos:
-        rows = np.arange(info.first, info.first + info.n_cells)
-        if name is None:
-            groups.append(rows)
-            continue
-        codes = np.asarray(atlas.label(name).codes[info.rows])
-        order = np.argsort(codes, kind="stable")
-        groups += np.split(rows[order], np.flatnonzero(np.diff(codes[order])) + 1)
-    rng = np.random.default_rng([seed, len(groups)])
-    wanted = _quotas(np.array([len(g) for g in groups]), sample, rng)
-    parts = [rng.choice(g, n, replace=False) for g, n in zip(groups, wanted, strict=True) if n]
-    return np.sort(np.concatenate(parts))
-
-
-def _quotas(sizes: NDArray[np.int64], sample: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Return how many cells of each group are drawn: as the root of its size, at most all."""
-    if sizes.sum() <= sample:
-        return sizes
-    share = np.sqrt(sizes)
-    wanted = np.minimum(share * sample / share.sum(), sizes)
-    for _ in range(8):  # what full groups cannot give goes to the others
-        free = wanted < sizes
-        if not free.any():
-            break
-        rest = sample - wanted[~free].sum()
-        wanted[free] = np.minimum(share[free] * rest / share[free].sum(), sizes[free])
-    found = np.floor(wanted + rng.random(len(sizes)))
-    return np.minimum(found, sizes).astype(np.int64)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        run_tasks(put, [(part,) for part in parts], told, pool=pool)
+    return len(rows)
 
 
 def fit_plane(z: Number, find: Neighbours, seed: int) -> Number:
@@ -253,7 +273,7 @@ def placed_among(
 
 
 def _stretched(places: Number) -> Number:
-    """Return places with each axis stretched to 0..1."""
+    """Return places with each axis stretched to 0..1; nan stays nan."""
     low, high = np.nanmin(places, axis=0), np.nanmax(places, axis=0)
     return np.asarray((places - low) / np.maximum(high - low, 1e-9), dtype=np.float32)
 

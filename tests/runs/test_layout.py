@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from backend.core.data import TaskResult
-from backend.core.errors import BadRequest, Cancelled
+from backend.core.errors import BadRequest, Cancelled, TooLarge
 from backend.core.geometry import TileAddress
 from backend.core.job import RunContext
 from backend.core.layers import LayerKey, Style, TileKey
-from backend.runs.layout import balanced_rows, layout_atlas, placed_among
+from backend.runs import layout as module
+from backend.runs.balance import balanced_rows
+from backend.runs.layout import layout_atlas, placed_among, sample_of
 from backend.runs.neighbours import Neighbours
-from backend.store import flat
+from backend.runs.placing import Placing
+from backend.store import flat, room
 from backend.store.atlas import Atlas
 from backend.store.result import write_result
 from backend.tiles.layouts import LayoutName
@@ -68,8 +73,6 @@ def test_the_plane_is_filled(path: Path) -> None:
 
 
 def test_the_same_seed_gives_the_same_plane(path: Path, tmp_path: Path) -> None:
-    import shutil
-
     copy = tmp_path / "copy.zarr"
     shutil.copytree(path, copy)
     before = places(path)
@@ -102,6 +105,60 @@ def test_a_cancelled_layout_changes_nothing(path: Path) -> None:
     before = Atlas.open(path).edition
     with pytest.raises(Cancelled):
         layout_atlas(path, RunContext(cancelled=lambda: True), sample=150)
+    assert Atlas.open(path).edition == before
+
+
+def test_a_layout_that_was_killed_goes_on_to_the_same_plane(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "CHUNK", 50)
+    copies = [tmp_path / f"{name}.zarr" for name in ("whole", "killed")]
+    for copy in copies:
+        shutil.copytree(path, copy)
+    layout_atlas(copies[0], sample=150)
+    told: list[str] = []
+
+    def report(_: float, message: str) -> None:
+        told.append(message)
+        if sum("Placing" in m for m in told) == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        layout_atlas(copies[1], RunContext(report=report), sample=150)
+    kept = tmp_path / "killed.zarr.layout-umap"
+    held = open_memmap(kept / "places.npy", "r+")
+    assert 150 < np.isfinite(held[:, 0]).sum() < 440
+    held[np.flatnonzero(np.isfinite(held[:, 0]))[-2:]] = np.nan  # a part that was half written
+    monkeypatch.setattr(module, "fit_plane", lambda *_: pytest.fail("fitted again"))
+    layout_atlas(copies[1], sample=150)
+    assert not kept.exists()
+    for whole, killed in zip(*map(places, copies), strict=True):
+        np.testing.assert_array_equal(whole, killed)
+
+
+def test_what_was_placed_for_another_seed_is_not_used(path: Path, tmp_path: Path) -> None:
+    first = Placing(tmp_path / "a", 10, ("seed 0",))
+    first.places[:] = 1
+    first.keep(np.arange(3), np.zeros((3, 2), np.float32))
+    again = Placing(tmp_path / "a", 10, ("seed 0",))
+    assert again.is_done(slice(0, 10))
+    assert again.fitted() is not None
+    other = Placing(tmp_path / "a", 10, ("seed 1",))
+    assert not other.is_done(slice(0, 1))
+    assert other.fitted() is None
+
+
+def test_larger_atlases_are_fitted_on_more_cells() -> None:
+    assert [sample_of(n) for n in (100, 2_000_000, 3_000_000, 18_637_640)] == [
+        20_000, 20_000, 30_000, 50_000,
+    ]  # fmt: skip
+
+
+def test_a_layout_that_does_not_fit_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = Atlas.open(path).edition
+    monkeypatch.setattr(room, "free_memory", lambda: 1000)
+    with pytest.raises(TooLarge, match="of memory"):
+        layout_atlas(path)
     assert Atlas.open(path).edition == before
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import anndata
@@ -22,6 +23,7 @@ from backend.core.job import RunContext
 from backend.core.layers import LayerKey
 from backend.models.common.checkpoint import load_checkpoint
 from backend.models.fusemap.tasks import embed
+from backend.runs import embed as embedding
 from backend.runs.annotate import annotate_file
 from backend.runs.embed import embed_atlas
 from backend.runs.impute import impute_section
@@ -49,6 +51,41 @@ def test_section_with_labels_only_is_not_embedded(trained: Trained) -> None:
     assert not np.asarray(stored.values[atlas.section("bare").rows]).any()
     assert np.asarray(stored.values[atlas.section("s0").rows]).any()
     assert embed_atlas(trained.atlas, trained.checkpoint)["passed_over"] == ["bare"]
+
+
+def test_an_embedding_that_was_killed_goes_on_to_the_same_values(
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    atlas = Path(shutil.copytree(trained.atlas, tmp_path / "a.zarr"))
+    whole = Atlas.open(atlas).embedding("niche")
+    assert whole is not None
+    expected, calls = np.asarray(whole.values[:]), []
+
+    def stop(*args: object) -> object:
+        calls.append(args)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return embed(*args)
+
+    monkeypatch.setattr(embedding, "embed", stop)
+    with pytest.raises(KeyboardInterrupt):
+        embedding.embed_atlas(atlas, trained.checkpoint)
+    assert (tmp_path / "a.zarr.embedding").is_dir()
+    monkeypatch.setattr(embedding, "embed", lambda *a: (calls.append(a), embed(*a))[1])
+    found = embedding.embed_atlas(atlas, trained.checkpoint)
+    assert len(calls) == 2 + len(found["embedded"]) - 1
+    assert [p.name for p in tmp_path.iterdir()] == ["a.zarr"]
+    again = Atlas.open(atlas).embedding("niche")
+    assert again is not None
+    np.testing.assert_array_equal(again.values[:], expected)
+
+
+def test_steps_of_parts_are_those_of_all_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    z = np.random.default_rng(0).normal(size=(103, 3)).astype(np.float32)
+    monkeypatch.setattr(embedding, "_SAMPLE", 20)
+    whole = embedding.scale_of([z])
+    np.testing.assert_array_equal(embedding.scale_of([z[:7], z[7:8], z[8:60], z[60:]]), whole)
+    np.testing.assert_allclose(whole, np.quantile(np.abs(z[::5]), 0.9995, axis=0) / 127, rtol=1e-6)
 
 
 def test_gene_table_predicts_on_the_log_scale(trained: Trained) -> None:
