@@ -22,6 +22,7 @@ from dash.development.base_component import Component
 from explorer import ids
 from explorer.components import icon_button
 from explorer.icons import icon
+from explorer.views import space
 
 if TYPE_CHECKING:
     from backend.service import Backend
@@ -48,7 +49,7 @@ class Tool(Protocol):
 
 
 #: The tools in the order of the menu.
-TOOLS: tuple[Tool, ...] = ()
+TOOLS: tuple[Tool, ...] = (space,)
 
 
 def menu(tools: Sequence[Tool]) -> html.Details | None:

@@ -45,6 +45,15 @@ def add_reading(routes: Blueprint, backend: Backend) -> None:
     def one_section(section: str) -> Response:
         return tagged_answer(backend.section_entry(section))
 
+    @routes.get("/api/space")
+    def space() -> Response:
+        section, key = queries.text("section", "atlas"), queries.optional_layer()
+        found = backend.space_info(section)
+        if key is not None:
+            most = queries.whole("n", 20_000, 1, 50_000)
+            found["points"] = backend.space_points(key, most, queries.whole("seed", 0, 0, 10**9))
+        return tagged_answer(found)
+
     @routes.get("/api/genes")
     def genes() -> Response:
         limit = queries.whole("limit", 20, 1, 200)

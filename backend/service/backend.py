@@ -23,12 +23,13 @@ from backend.core.settings import Settings
 from backend.intake.check import Preflight, preflight, preview
 from backend.intake.uploads import Uploads
 from backend.jobs.queue import JobQueue
-from backend.service import cells, search, selections, summary, tables
+from backend.service import cells, search, selections, space, summary, tables
 from backend.service.answers import Answers
 from backend.service.layers import describe
 from backend.service.planes import MONTAGE, QUERY_PREFIX, Plane, Planes
 from backend.store.atlas import Atlas
 from backend.store.place import Place
+from backend.store.space import Space, read_space
 from backend.tiles.figure import figure_png
 from backend.tiles.layouts import layout_names, parse_layout
 from backend.tiles.render import Histogram, Tile
@@ -69,6 +70,8 @@ class Backend:
         self.uploads = Uploads(settings)
         self._counts = lru_cache(maxsize=2048)(self._count)
         self._answers = lru_cache(maxsize=4)(self._open_answers)
+        self._points = lru_cache(maxsize=4)(self._sample_points)
+        self._space_of = lru_cache(maxsize=8)(self._read_space)
         # A result never changes; its folder is named after its job.
         self._results = lru_cache(maxsize=8)(_read_json)
 
@@ -126,7 +129,31 @@ class Backend:
             "edition": plane.atlas.edition,
             "kind": kind,
             "embedded": embedding is not None and info.id in embedding.sections,
+            "registered": space.summary_of(self._space_of(plane.atlas), info.id),
         }
+
+    # -- common coordinates -----------------------------------------------------------------
+
+    def space_info(self, section: str = MONTAGE) -> dict[str, Any]:
+        """Return the common space of the atlas, or of a query, and the records of its sections."""
+        return space.about(self.planes.of(section)[0])
+
+    def space_points(
+        self, key: LayerKey, most: int = space.MOST_POINTS, seed: int = 0
+    ) -> dict[str, Any]:
+        """Return a sample of the atlas's placed cells, balanced by the classes of a label."""
+        return self._points(self.planes.main.atlas.edition, key, most, seed)
+
+    def _sample_points(self, edition: str, key: LayerKey, most: int, seed: int) -> dict[str, Any]:
+        return space.points(self.planes.main, key, most, seed)
+
+    def space_slice(self, section: str, key: LayerKey) -> dict[str, Any]:
+        """Return one placed section over the borders of the reference there."""
+        plane, inner = self.planes.of(section)
+        return space.section_slice(plane, inner, key)
+
+    def _read_space(self, atlas: Atlas) -> Space | None:
+        return read_space(atlas)
 
     def layers(self, section: str) -> list[LayerInfo]:
         """Return the layers of a section, genes apart."""

@@ -74,6 +74,13 @@ class FakeBackend:
             raise UnknownSection(f"There is no section '{section}'.", "Did you mean s1?")
         return SimpleNamespace(id=section)
 
+    def space_info(self, section: str) -> dict[str, Any]:
+        self.section(section)
+        return {"name": "A test brain", "sections": []}
+
+    def space_points(self, key: LayerKey, most: int, seed: int) -> dict[str, Any]:
+        return {"layer": str(key), "xyz": np.zeros((min(most, 4), 3), np.int32), "seed": seed}
+
     def layers(self, section: str) -> list[LayerInfo]:
         self.section(section)
         return [self.layer(section, LayerKey("label", "type"))]

@@ -37,6 +37,8 @@ READ = {
     "/api/histogram?section=s1&layer=imputed:Gene0": {
         *("section", "layer", "unit", "span", "edges", "counts", "n_zero", "n_missing"),
     },
+    "/api/space": {"name", "sections"},
+    "/api/space?layer=label:type&n=3&seed=2": {"name", "sections", "points"},
     "/api/anchors?section=s1&layer=label:type": {"anchors"},
     "/api/cell/s1/2?layer=imputed:Gene0": {"id", "section", "row", "value"},
     "/api/pick?section=s1&x=5&y=6": {"section", "row", "cell"},
