@@ -66,6 +66,11 @@ class Settings:
         return self.data / "results"
 
     @property
+    def pairs(self) -> Path:
+        """Folder of tables of ligands and receptors."""
+        return self.data / "pairs"
+
+    @property
     def jobs(self) -> Path:
         """The SQLite file of the job table and queue."""
         return self.data / "jobs.sqlite"

@@ -14,6 +14,10 @@ _CONTACTS = (
     "label", "region", "radius_um", "reach_um", "n_shifts", "null", "tail", "least_contacts",
     "least_cells", "rate", "seed",
 )  # fmt: skip
+_LIGANDS = (
+    "table", "label", "a", "b", "region", "values", "resource", "radius_um", "complexes", "rate",
+    "least_cells", "seed",
+)  # fmt: skip
 _PANEL = (
     "genes", "label", "also", "way", "include", "exclude", "species", "candidates", "panel_of",
     "draws", "seed",
@@ -22,6 +26,7 @@ _PANEL = (
 OFFERS: Offers = {
     ("fusemap", "annotate"): ("seed",),
     ("fusemap", "contacts"): _CONTACTS,
+    ("fusemap", "ligands"): _LIGANDS,
     ("fusemap", "panel"): _PANEL,
 }
 

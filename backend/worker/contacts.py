@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from backend.worker.asked import params_of, text_of
@@ -36,4 +37,24 @@ def contacts(work: Work) -> Mapping[str, Any]:
         "n_pairs": len(found["pairs"]),
         "n_attraction": calls["attraction"],
         "n_avoidance": calls["avoidance"],
+    }
+
+
+def ligands(work: Work) -> Mapping[str, Any]:
+    """Test ligands and receptors between two types that touch, with a table of this server."""
+    from backend.analysis.ligands import LigandParams
+    from backend.analysis.ligands_table import table_in
+    from backend.runs.ligands import Meant, ligands_atlas, write_ligands
+
+    asked = work.job.params
+    table = table_in(work.settings.pairs, text_of(asked, "table"))
+    meant = replace(params_of(Meant, asked), sections=work.sections())
+    found = ligands_atlas(work.atlas, table, meant, params_of(LigandParams, asked), work.context)
+    write_ligands(found, work.folder / "ligands.csv", work.folder / "ligands.json")
+    called = [row for row in found["rows"] if row["significant"]]
+    return {
+        "n_cells": found["n_cells"],
+        "n_tested": found["n_tested"],
+        "n_called": len(called),
+        "n_trusted": sum(1 for row in called if not row["weak"]),
     }

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from backend.intake.mapping import ReadMapping, safe_id
-from backend.worker.contacts import contacts
+from backend.worker.contacts import contacts, ligands
 from backend.worker.panel import panel
 from backend.worker.work import Verbs, Work
 
@@ -71,5 +71,6 @@ def summary(found: Mapping[str, Any]) -> dict[str, Any]:
 VERBS: Verbs = {
     ("fusemap", "annotate"): annotate,
     ("fusemap", "contacts"): contacts,
+    ("fusemap", "ligands"): ligands,
     ("fusemap", "panel"): panel,
 }

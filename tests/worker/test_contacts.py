@@ -62,6 +62,23 @@ def test_a_panel_is_chosen_by_a_job(client: FlaskClient) -> None:
     assert set(job["downloads"]) == {"csv", "json"}
 
 
+def test_ligands_are_tested_by_a_job_with_a_table_of_the_server(
+    client: FlaskClient, tmp_path: Path
+) -> None:
+    params = {"a": "Excitatory", "b": "Inhibitory", "radius_um": 60, "least_cells": 5}
+    inputs = {"sections": ["alpha"]}
+    asked = {"model": "fusemap", "verb": "ligands", "params": params, "inputs": inputs}
+    failed = client.post("/api/jobs", json=asked).get_json()["job"]
+    assert "no table of ligand-receptor pairs" in failed["error"]["message"]
+    pairs = tmp_path / "data" / "pairs"
+    pairs.mkdir(parents=True)
+    (pairs / "own.csv").write_text("ligand,receptor\nSst,Vip\n")
+    job = client.post("/api/jobs", json=asked).get_json()["job"]
+    assert job["state"] == "done", job["error"]
+    assert job["result"]["n_tested"] == 1
+    assert client.get(f"/api/results/{job['id']}").get_json()["table"] == "own.csv"
+
+
 def test_parameters_are_typed_and_all_faults_are_named() -> None:
     found = params_of(ContactParams, {"radius_um": 20, "seed": 4, "label": "label:type"})
     assert (found.radius_um, found.seed, found.n_shifts) == (20, 4, 1000)
