@@ -120,6 +120,7 @@ def _add_ligands(commands: Any) -> None:
     parser.add_argument("--complexes", choices=("geometric", "min"), default="geometric",
                         help="mean or least of the subunits")  # fmt: skip
     parser.add_argument("--rate", type=float, default=0.01, help="false discovery rate")
+    parser.add_argument("--least-cells", type=int, default=20, help="of senders in each group")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true", help="for programs: all tests on stdout")
 
@@ -142,7 +143,7 @@ def run_ligands(args: argparse.Namespace) -> None:
         args.values,
         args.resource,
     )
-    params = LigandParams(args.radius, args.complexes, args.rate, seed=args.seed)
+    params = LigandParams(args.radius, args.complexes, args.rate, args.least_cells, args.seed)
     found = ligands_atlas(args.atlas, args.pairs, meant, params, context(args.seed))
     write_ligands(found, args.out)
     show(found, args.json, _ligands_text)

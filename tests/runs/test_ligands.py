@@ -91,7 +91,7 @@ def test_the_command_writes_a_table(
     out = tmp_path / "l.csv"
     asked = [
         *("ligands", str(atlas), "--sections", "alpha", "--types", "Excitatory,Inhibitory"),
-        *("--pairs", str(table), "--radius", "80", "-o", str(out)),
+        *("--pairs", str(table), "--radius", "60", "--least-cells", "5", "-o", str(out)),
     ]
     assert main(asked) == 0
     assert "3 of 4 pairs have all genes imputed" in capsys.readouterr().out
