@@ -108,6 +108,10 @@ class Diverged(AtlasError, ArithmeticError):
     """A fit that produced a value that is not finite."""
 
 
+class OutOfMemory(AtlasError, MemoryError):
+    """A run that needed more memory than there is."""
+
+
 class Cancelled(AtlasError, RuntimeError):
     """A run that was stopped by its owner."""
 

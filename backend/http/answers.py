@@ -38,6 +38,7 @@ STATUS: dict[type[BaseException], int] = {
     errors.NoSpatialSignal: 422,
     errors.BadFile: 422,
     errors.Diverged: 422,
+    errors.OutOfMemory: 507,
     errors.QuotaExceeded: 429,
     errors.BadStore: 500,
     errors.BadCheckpoint: 500,
