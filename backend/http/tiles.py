@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
@@ -15,7 +14,7 @@ from backend.core.geometry import TileAddress
 from backend.core.layers import LayerKey, Style, TileKey
 from backend.http.cache import Picture, TileCache, picture_of
 from backend.http.styles import style_of
-from backend.tiles.raster import KERNEL_VERSION
+from backend.tiles.cache import tile_cache_key
 
 if TYPE_CHECKING:
     from backend.service.backend import Backend
@@ -70,11 +69,11 @@ class Tiles:
         style, version = _read(asked.query)
         key = TileKey(asked.section, LayerKey.parse(asked.layer), style, asked.address.checked())
         atlas = self._backend.planes.of(asked.section)[0].atlas
-        name = key_text(key, f"{atlas.path}|{atlas.edition}")
+        name = tile_cache_key(key, f"{atlas.path}|{atlas.edition}")
         # A version alone is not enough: an atlas made anew at the same place begins at 1 again.
         kept = IMMUTABLE if version == atlas.edition else "no-cache"
-        headers = [("Cache-Control", kept), ("ETag", f'"{name[:32]}"')]
-        if asked.known is not None and parse_etags(asked.known).contains_weak(name[:32]):
+        headers = [("Cache-Control", kept), ("ETag", f'"{name}"')]
+        if asked.known is not None and parse_etags(asked.known).contains_weak(name):
             return Answer(304, headers, b"")
         body = self._tile(name, key).png
         about = [("Content-Type", "image/png"), ("Content-Length", str(len(body)))]
@@ -117,13 +116,3 @@ def _read(query: str) -> tuple[Style, str | None]:
     """Return the style and the edition that a query asks for; of two of a name the first counts."""
     texts = dict(reversed(parse_qsl(query, keep_blank_values=True)))
     return style_of(texts.get), texts.get("v")
-
-
-def key_text(key: TileKey, edition: str) -> str:
-    """Return one short text for all that decides a tile's pixels, 64 hexadecimal digits."""
-    section, layer, style, (z, x, y) = key.section, key.layer, key.style, key.address
-    text = (
-        f"{KERNEL_VERSION}\n{edition}\n{section}\n{layer.kind}:{layer.name}\n{style.palette} "
-        f"{style.lo} {style.hi} {style.size} {style.only} {style.least}\n{z}\n{x}\n{y}"
-    )
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -28,8 +28,17 @@ def tile_cache_key(key: TileKey, version: object) -> str:
     str
         32 hexadecimal digits, fit for file names, Redis and ETags.
     """
-    text = repr((KERNEL_VERSION, str(version), key.section, str(key.layer), key.style, key.address))
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+    text = f"{KERNEL_VERSION}\n{version}\n{key_text(key)}"
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def key_text(key: TileKey) -> str:
+    """Return all that a key says as one text; several times faster than its ``repr``."""
+    layer, style, (z, x, y) = key.layer, key.style, key.address
+    return (
+        f"{key.section}\n{layer.kind}:{layer.name}\n{style.palette} {style.lo} {style.hi} "
+        f"{style.size} {style.only} {style.least}\n{z} {x} {y}"
+    )
 
 
 class ArrayCache:

@@ -14,10 +14,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.tiles.discs import COVERAGE, FAR, PARTED_FROM, put_discs, put_small
 from backend.tiles.image import Colours
-
-_FAR_TWICE = np.uint64(FAR) << np.uint64(32) | np.uint64(FAR)
+from backend.tiles.nearest import COVERAGE, FAR, PARTED_FROM, Discs, put_small
 
 
 class Canvas:
@@ -34,8 +32,7 @@ class Canvas:
         self._rows = np.zeros((size, size + 1), np.uint8)
         self._nearest = np.zeros((size, size), np.uint32)
         self._cover = np.zeros((size, size), np.uint8)
-        self._distance = np.zeros((2, size, size), np.int32)
-        self._owner = np.zeros((2, size, size), np.int32)
+        self._discs = Discs(size, size)
         self._small = True
 
     def begin_discs(self, radius: float, n_colours: int) -> None:
@@ -45,27 +42,24 @@ class Canvas:
             self._nearest.fill(FAR)
         else:
             self._cover.fill(COVERAGE)
-            self._distance.fill(np.iinfo(np.int32).max)
+            self._discs.clear()
 
     def put_discs(self, xy: NDArray[np.int64], colours: NDArray[np.uint16], radius: float) -> None:
-        """Draw cells as discs, as ``discs.put_discs``."""
+        """Draw cells as discs, as ``nearest.Discs.put``."""
         if self._small:
             put_small(xy, colours, radius, self._nearest)
         else:
-            canvas = self.index, self._cover, self._distance, self._owner
-            put_discs(xy, colours, radius, *canvas)
+            self._discs.put(xy, colours, radius)
 
-    def is_empty(self, with_discs: bool) -> bool:
-        """Return whether nothing was drawn."""
-        if with_discs and self._small and (self._nearest.view(np.uint64) != _FAR_TWICE).any():
-            return False
-        return not self.index.view(np.uint64).any()
-
-    def png(self, colours: Colours, with_discs: bool) -> bytes:
-        """Return what was drawn as PNG."""
+    def png(self, colours: Colours, with_discs: bool) -> bytes | None:
+        """Return what was drawn as PNG, or None where nothing was."""
         if with_discs and self._small:
+            colours, with_discs = colours.covered, False
             _merge(self._nearest, self.index)
-            return colours.covered.png(self.index, None, self._rows)
+        elif with_discs:
+            self._discs.draw(self.index, self._cover)
+        if not self.index.view(np.uint64).any():
+            return None
         return colours.png(self.index, self._cover if with_discs else None, self._rows)
 
 

@@ -1,4 +1,4 @@
-"""Cells as discs where they are larger than pixels; a disc is the same in every tile it touches."""
+"""Cells as discs where they are larger than pixels: how large, which ones, and where."""
 
 from __future__ import annotations
 
@@ -13,22 +13,13 @@ from backend.core.data import SectionInfo
 from backend.core.geometry import CODE_BITS, Slot, TileAddress
 from backend.tiles.frames import frozen
 
-#: What ``put_small`` takes for the distance of a raster without discs.
-FAR = np.uint32(0xFFFF0000)
-#: Squared distances, (2, h, w).
-Distances = NDArray[np.signedinteger[Any]]
 #: Positions of discs are whole numbers of this fraction of a pixel.
 SUBPIXELS = 64
-_SHIFT = 6
-#: Steps of coverage at the edge of a disc; the last is full.
-COVERAGE = 4
 #: Cells are discs where their mean distance is at least this many pixels.
 DISC_FROM = 0.9
 #: Discs are drawn no smaller than LEAST pixels, and where cells are far apart up to MODEST pixels,
 #: so that an overview looks like tissue and not like dust.
 LEAST, MODEST = 0.9, 1.5
-#: Overlapping discs of at least this radius are parted by a line about a pixel wide.
-PARTED_FROM, PARTING = 3.0, 1.0
 
 
 def disc_radius(info: SectionInfo, scale: float) -> float:
@@ -56,11 +47,6 @@ def mean_distance(info: SectionInfo) -> float:
     area = max(info.extent.width, 1e-9) * max(info.extent.height, 1e-9)
     apart = max(math.sqrt(area / max(info.n_cells, 1)), 2 * info.radius)
     return min(apart, 6 * info.radius)
-
-
-def far(shape: tuple[int, ...], kind: type[np.signedinteger[Any]] = np.int64) -> Distances:
-    """Return the distances of a raster without discs: to the nearest centre, and the next."""
-    return np.full((2, *shape), np.iinfo(kind).max, kind)
 
 
 def rows_near(
@@ -103,76 +89,6 @@ def _nodes(place: int, reach: float, step: float, start: int, last: int) -> tupl
     """Return the first and last node of a slot that a tile and its surroundings touch."""
     first = math.floor((place - reach) * step) - start
     return max(0, first), min(last, math.floor((place + 1 + reach) * step) - start)
-
-
-def put_discs(
-    xy: NDArray[np.int64],
-    colours: NDArray[np.uint16],
-    radius: float,
-    index: NDArray[np.uint16],
-    cover: NDArray[np.uint8],
-    distance: Distances,
-    owner: NDArray[np.int32] | None = None,
-) -> None:
-    """Draw cells as discs; where discs overlap, the nearest centre wins, then the lower row.
-
-    Large discs that overlap are parted by a thin line of half coverage.
-
-    Positions are whole numbers counted from the plane's corner, so that a disc is the same in
-    every tile that it touches.
-
-    Parameters
-    ----------
-    xy : (m, 2) int64
-        Centres from the tile's corner, in subpixels; rows ascending.
-    colours : (m,) uint16
-        Index of each cell's colour; 0 is not drawn.
-    radius : float
-        Pixels.
-    index : (h, w) uint16
-    cover : (h, w) uint8
-        Covered part of each pixel, 1 .. COVERAGE.
-    distance : (2, h, w) int64, or int32 for radii of up to 500 pixels
-        Squared distances to the two nearest centres so far; see ``far``. The second is used where
-        discs are parted only.
-    owner : (2, h, w) int32, optional
-        Room for the rows of the two nearest centres.
-    """
-    limits, rows = _limits(radius), (frozen(xy), frozen(colours))
-    if radius < PARTED_FROM:
-        _put_discs(*rows, limits, index, cover, distance[0])
-        return
-    if owner is None:
-        owner = np.empty((2, *index.shape), np.int32)
-    owner.fill(-1)
-    parting = PARTING * SUBPIXELS / 2
-    _put_parted(*rows, limits, parting, index, cover, distance, owner)
-
-
-def put_small(
-    xy: NDArray[np.int64],
-    colours: NDArray[np.uint16],
-    radius: float,
-    nearest: NDArray[np.uint32],
-) -> None:
-    """Draw cells as discs of radii below ``PARTED_FROM``: the same picture, several times faster.
-
-    Parameters
-    ----------
-    xy, colours, radius
-        As of ``put_discs``; a colour times COVERAGE must stay below 65,536.
-    nearest : (h, w) uint32
-        Squared distance to the nearest centre so far in the upper half, ``FAR`` at first; in the
-        lower half the colour times COVERAGE, plus the coverage less one.
-    """
-    height, width = nearest.shape
-    _put_small(frozen(xy), frozen(colours), _limits(radius), nearest.reshape(-1), width, height)
-
-
-def _limits(radius: float) -> NDArray[np.int64]:
-    """Return the squared distances up to which a pixel is covered 1 .. COVERAGE parts."""
-    edges = [max(0.0, radius + 0.5 - (k + 0.5) / COVERAGE) * SUBPIXELS for k in range(COVERAGE)]
-    return np.array([math.floor(edge * edge) for edge in edges], np.int64)
 
 
 def subpixels(
@@ -277,125 +193,3 @@ def _rows_in_box(codes: Any, left: int, top: int, right: int, bottom: int, shift
             rows[at] = row
             at += 1
     return rows
-
-
-@numba.njit(cache=True, nogil=True)
-def _part(xy: Any, owner: Any, distance: Any, parting: float, cover: Any) -> None:
-    """Halve the coverage of pixels close to the line between two centres."""
-    for py in range(owner.shape[1]):
-        for px in range(owner.shape[2]):
-            a, b = owner[0, py, px], owner[1, py, px]
-            if a < 0 or b < 0:
-                continue
-            dx, dy = float(xy[a, 0] - xy[b, 0]), float(xy[a, 1] - xy[b, 1])
-            apart = np.sqrt(dx * dx + dy * dy)
-            if apart > 0 and distance[1, py, px] - distance[0, py, px] <= 2 * apart * parting:
-                cover[py, px] = min(cover[py, px], COVERAGE // 2)
-
-
-@numba.njit(cache=True, nogil=True)
-def _level(d: Any, limits: Any) -> Any:
-    """Return the coverage at a squared distance from the centre."""
-    level = 1
-    while level < len(limits) and d <= limits[level]:
-        level += 1
-    return level
-
-
-@numba.njit(cache=True, nogil=True)
-def _put_discs(xy: Any, colours: Any, limits: Any, index: Any, cover: Any, distance: Any) -> None:
-    height, width = index.shape
-    widest = limits[0]
-    reach = np.int64(np.ceil(np.sqrt(float(widest))))
-    for i in range(len(xy)):
-        if colours[i] == 0:
-            continue
-        x, y = xy[i, 0], xy[i, 1]
-        left = max(0, (x - reach) >> _SHIFT)
-        right = min(width - 1, (x + reach) >> _SHIFT)
-        top = max(0, (y - reach) >> _SHIFT)
-        bottom = min(height - 1, (y + reach) >> _SHIFT)
-        for py in range(top, bottom + 1):
-            dy = py * SUBPIXELS + SUBPIXELS // 2 - y
-            for px in range(left, right + 1):
-                dx = px * SUBPIXELS + SUBPIXELS // 2 - x
-                d = dx * dx + dy * dy
-                if d <= widest and d < distance[py, px]:
-                    distance[py, px] = d
-                    index[py, px] = colours[i]
-                    cover[py, px] = _level(d, limits)
-
-
-@numba.njit(cache=True, nogil=True)
-def _put_small(xy: Any, colours: Any, limits: Any, nearest: Any, width: int, height: int) -> None:
-    """Draw without a branch per pixel, in 32 bits: distances of small discs have 16."""
-    widest, high = np.int32(limits[0]), np.int32(limits[1])
-    higher, full = np.int32(limits[2]), np.int32(limits[3])
-    half, shift = np.int32(SUBPIXELS // 2), np.int32(_SHIFT)
-    reach = np.int32(np.ceil(np.sqrt(float(widest))))
-    for i in range(len(xy)):
-        if colours[i] == 0:
-            continue
-        x, y = np.int32(xy[i, 0]), np.int32(xy[i, 1])
-        left = max(np.int32(0), (x - reach) >> shift)
-        right = min(np.int32(width - 1), (x + reach) >> shift)
-        bottom = min(np.int32(height - 1), (y + reach) >> shift)
-        colour = np.uint32(colours[i]) * np.uint32(COVERAGE)
-        py = max(np.int32(0), (y - reach) >> shift)
-        while py <= bottom:
-            dy = (py << shift) + half - y
-            at = np.uint64(py) * np.uint64(width) + np.uint64(left)
-            px, dx = left, (left << shift) + half - x
-            while px <= right:
-                d = dx * dx + dy * dy
-                old = nearest[at]
-                level = np.uint32(d <= high) + np.uint32(d <= higher) + np.uint32(d <= full)
-                new = (np.uint32(d) << np.uint32(16)) | (colour + level)
-                nearer = (d <= widest) & (np.uint32(d) < (old >> np.uint32(16)))
-                nearest[at] = new if nearer else old
-                at += np.uint64(1)
-                px += np.int32(1)
-                dx += np.int32(SUBPIXELS)
-            py += np.int32(1)
-
-
-@numba.njit(cache=True, nogil=True)
-def _put_parted(
-    xy: Any,
-    colours: Any,
-    limits: Any,
-    parting: float,
-    index: Any,
-    cover: Any,
-    distance: Any,
-    owner: Any,
-) -> None:
-    height, width = index.shape
-    widest = limits[0]
-    reach = np.int64(np.ceil(np.sqrt(float(widest))))
-    for i in range(len(xy)):
-        if colours[i] == 0:
-            continue
-        x, y = xy[i, 0], xy[i, 1]
-        left = max(0, (x - reach) >> _SHIFT)
-        right = min(width - 1, (x + reach) >> _SHIFT)
-        top = max(0, (y - reach) >> _SHIFT)
-        bottom = min(height - 1, (y + reach) >> _SHIFT)
-        for py in range(top, bottom + 1):
-            dy = py * SUBPIXELS + SUBPIXELS // 2 - y
-            for px in range(left, right + 1):
-                dx = px * SUBPIXELS + SUBPIXELS // 2 - x
-                d = dx * dx + dy * dy
-                if d > widest or d >= distance[1, py, px]:
-                    continue
-                if d >= distance[0, py, px]:
-                    distance[1, py, px] = d
-                    owner[1, py, px] = i
-                    continue
-                distance[1, py, px] = distance[0, py, px]
-                owner[1, py, px] = owner[0, py, px]
-                distance[0, py, px] = d
-                owner[0, py, px] = i
-                index[py, px] = colours[i]
-                cover[py, px] = _level(d, limits)
-    _part(xy, owner, distance, parting, cover)

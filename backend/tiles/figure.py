@@ -17,7 +17,8 @@ from backend.core.geometry import Bounds
 from backend.core.layers import LayerInfo, LayerKey, Style
 from backend.store.atlas import Atlas
 from backend.tiles import raster, shade
-from backend.tiles.discs import COVERAGE, SUBPIXELS, disc_radius, far, put_discs
+from backend.tiles.discs import SUBPIXELS, disc_radius
+from backend.tiles.nearest import COVERAGE, LARGEST, Discs
 from backend.tiles.page import Bar, Entry, Page, Words
 from backend.tiles.palette import theme_of
 from backend.tiles.spans import MONTAGE, layer_span
@@ -198,12 +199,12 @@ class _Drawing:
         shape = (frame.height, frame.width)
         self._index = np.zeros(shape, np.uint16)
         self._cover = np.full(shape, COVERAGE, np.uint8)
-        self._distance = far(shape)
+        self._discs = Discs(*shape)
 
     def discs(self, places: NDArray[np.float64], index: NDArray[np.uint16], radius: float) -> None:
         """Draw cells as discs."""
         centres = np.floor(places * SUBPIXELS).astype(np.int64)
-        put_discs(centres, index, radius, self._index, self._cover, self._distance)
+        self._discs.put(centres, index, min(radius, LARGEST))
 
     def fill(self, index: NDArray[np.uint16]) -> None:
         """Draw pixels where there is nothing yet."""
@@ -211,6 +212,7 @@ class _Drawing:
 
     def image(self, colours: NDArray[np.uint8]) -> Canvas:
         """Return the picture, (h, w, 4) uint8."""
+        self._discs.draw(self._index, self._cover)
         out = colours[self._index]
         out[..., 3] = (out[..., 3].astype(np.uint16) * self._cover // COVERAGE).astype(np.uint8)
         return out

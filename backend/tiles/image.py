@@ -13,7 +13,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.tiles.discs import COVERAGE
+from backend.tiles.nearest import COVERAGE
 from backend.tiles.png import indexed_rows, palette_chunks, rgba_rows
 
 #: Colours that an indexed PNG can hold.

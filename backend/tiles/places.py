@@ -11,19 +11,12 @@ from backend.core.geometry import TileAddress
 from backend.core.layers import LayerKey, Style
 from backend.tiles import raster, shade
 from backend.tiles.canvas import canvas_of
-from backend.tiles.discs import (
-    COVERAGE,
-    LEAST,
-    SUBPIXELS,
-    disc_radius,
-    far,
-    put_discs,
-    rows_near,
-)
+from backend.tiles.discs import LEAST, SUBPIXELS, disc_radius, rows_near
 from backend.tiles.frames import cell_frame, is_finer_than_codes, pixel_level
 from backend.tiles.image import Colours
 from backend.tiles.isolate import isolated
 from backend.tiles.layouts import ROOT, Layout
+from backend.tiles.nearest import COVERAGE, Discs
 from backend.tiles.palette import NONE
 from backend.tiles.runs import majority_of_runs, over_runs
 from backend.tiles.values import Values
@@ -90,8 +83,6 @@ def draw(
         canvas.put_discs(_centres(own, near, tile, size), painter.cells(near), radius)
     else:
         painter.pixels(tile, canvas.index)
-    if canvas.is_empty(discs):
-        return None
     return canvas.png(painter.colours, discs)
 
 
@@ -113,14 +104,14 @@ def _draw_before(
         near = _near(others, tile, around, size)
         grey = np.full(len(near), context)
         places = _centres(others, near, tile, size)
-        put_discs(places, grey, around, index, cover, far(index.shape))
+        _draw_discs(places, grey, around, index, cover)
     else:
         index[_occupied(values, others, tile, size)] = context
     top, edge = np.zeros_like(index), np.full_like(cover, COVERAGE)
     if radius > 0:
         near = _near(layout, tile, radius, size)
         places = _centres(layout, near, tile, size)
-        put_discs(places, painter.cells(near), radius, top, edge, far(top.shape))
+        _draw_discs(places, painter.cells(near), radius, top, edge)
     else:
         painter.pixels(tile, top)
     np.copyto(cover, edge, where=top > 0)
@@ -128,6 +119,18 @@ def _draw_before(
     if not index.any():
         return None
     return colours.png(index, cover if radius > 0 or around > 0 else None)
+
+
+def _draw_discs(
+    places: NDArray[np.int64],
+    colours: Index,
+    radius: float,
+    index: Index,
+    cover: NDArray[np.uint8],
+) -> None:
+    drawn = Discs(*index.shape)
+    drawn.put(places, colours, radius)
+    drawn.draw(index, cover)
 
 
 def with_grey(colours: Colours) -> Colours:

@@ -110,9 +110,8 @@ class TileRenderer:
             painter.pixels(address, groups, canvas.index)
         if discs:
             self._draw_discs(painter, address, discs, canvas)
-        if discs and canvas.is_empty(True):
-            return Tile(_nothing(style.size), etag, True)
-        return Tile(canvas.png(painter.colours, bool(discs)), etag, False)
+        png = canvas.png(painter.colours, bool(discs))
+        return Tile(_nothing(style.size), etag, True) if png is None else Tile(png, etag, False)
 
     def layout(self, name: LayoutName) -> Layout:
         """Return another plane of the cells, or the part of it that is one section's.
@@ -131,9 +130,7 @@ class TileRenderer:
         span = self._style_span(plane.base, layer, style)
         found = draw(self._values, own, behind, layer, style, span, address)
         etag = tile_cache_key(key, self._edition)
-        if found is None:
-            return Tile(_nothing(style.size), etag, True)
-        return Tile(found, etag, False)
+        return Tile(_nothing(style.size), etag, True) if found is None else Tile(found, etag, False)
 
     def _style_span(self, section: str, layer: LayerKey, style: Style) -> tuple[float, float]:
         """Return the colour range that a style asks for, or that of the layer; 0, 0 for a label."""

@@ -239,6 +239,12 @@ class Values:
 
     def direction(self, gene: int) -> tuple[Number, float] | None:
         """Return (d,) direction and offset of a gene in the space of int8 embeddings, or None."""
+        kept: tuple[Number, float] | None = self.cache.get(
+            ("direction", gene), lambda: self._direction(gene)
+        )
+        return kept
+
+    def _direction(self, gene: int) -> tuple[Number, float] | None:
         table, embedding = self.atlas.genes, self.atlas.embedding("cell")
         if embedding is None or table.embedding is None or table.offset is None:
             return None

@@ -9,7 +9,8 @@ import pytest
 
 from backend.tiles import shade
 from backend.tiles.canvas import Canvas, canvas_of
-from backend.tiles.discs import COVERAGE, PARTED_FROM, SUBPIXELS, far, put_discs
+from backend.tiles.discs import SUBPIXELS
+from backend.tiles.nearest import COVERAGE, PARTED_FROM, Discs
 from tests.tiles.conftest import MANY, pixels
 
 
@@ -25,9 +26,12 @@ def test_discs_lie_before_pixels(radius: float, n: int) -> None:
     canvas.begin_discs(radius, len(colours.rgba))
     canvas.put_discs(xy, kinds, radius)
     index, cover = below.copy(), np.full(below.shape, COVERAGE, np.uint8)
-    put_discs(xy, kinds, radius, index, cover, far(index.shape))
-    assert not canvas.is_empty(True)
-    assert np.array_equal(pixels(canvas.png(colours, True)), pixels(colours.png(index, cover)))
+    discs = Discs(size, size)
+    discs.put(xy, kinds, radius)
+    discs.draw(index, cover)
+    assert np.array_equal(
+        pixels(canvas.png(colours, True) or b""), pixels(colours.png(index, cover))
+    )
 
 
 def test_the_next_tile_begins_empty() -> None:
@@ -39,10 +43,10 @@ def test_the_next_tile_begins_empty() -> None:
     canvas.png(colours, True)
     again = canvas_of(256)
     assert again is canvas
-    assert again.is_empty(False)
-    again.begin_discs(1.0, len(colours.rgba))
-    assert again.is_empty(True)
-    assert not pixels(again.png(colours, True)).any()
+    assert again.png(colours, False) is None
+    for radius in (1.0, 5.0):
+        again.begin_discs(radius, len(colours.rgba))
+        assert again.png(colours, True) is None
 
 
 def test_threads_have_canvases_of_their_own() -> None:

@@ -8,17 +8,8 @@ from numpy.typing import NDArray
 
 from backend.core.geometry import Slot, TileAddress
 from backend.store.morton import decode, encode
-from backend.tiles.discs import (
-    COVERAGE,
-    FAR,
-    SUBPIXELS,
-    disc_radius,
-    far,
-    put_discs,
-    put_small,
-    rows_near,
-    subpixels,
-)
+from backend.tiles.discs import SUBPIXELS, disc_radius, rows_near, subpixels
+from backend.tiles.nearest import COVERAGE, FAR, Discs, put_small
 from backend.tiles.render import TileRenderer
 
 Drawn = tuple[NDArray[np.uint16], NDArray[np.uint8]]
@@ -27,7 +18,9 @@ Drawn = tuple[NDArray[np.uint16], NDArray[np.uint8]]
 def draw(xy: NDArray[np.int64], radius: float, size: int, colours: NDArray[np.uint16]) -> Drawn:
     index = np.zeros((size, size), np.uint16)
     cover = np.full((size, size), COVERAGE, np.uint8)
-    put_discs(xy, colours, radius, index, cover, far(index.shape))
+    discs = Discs(size, size)
+    discs.put(xy, colours, radius)
+    discs.draw(index, cover)
     return index, cover
 
 
@@ -96,6 +89,35 @@ def test_large_overlapping_discs_are_parted_and_twins_are_not() -> None:
     index, cover = draw(twins, 10.0, 64, np.array([1, 2], np.uint16))
     assert set(np.unique(index)) == {0, 1}
     assert cover[32, 32] == COVERAGE
+
+
+def test_discs_put_one_after_the_other_are_those_put_at_once() -> None:
+    xy, colours = scattered(80, 64)
+    index, cover = np.zeros((64, 64), np.uint16), np.full((64, 64), COVERAGE, np.uint8)
+    discs = Discs(64, 64)
+    discs.draw(index, cover)
+    assert not index.any()
+    for rows in (slice(0, 30), slice(30, 80)):
+        discs.put(xy[rows], colours[rows], 2.4)
+    discs.draw(index, cover)
+    whole = draw(xy, 2.4, 64, colours)
+    assert np.array_equal(index, whole[0])
+    assert np.array_equal(cover, whole[1])
+    discs.clear()
+    index[:] = 0
+    discs.draw(index, cover)
+    assert not index.any()
+
+
+def test_discs_of_two_sections_have_their_own_radii_and_are_not_parted() -> None:
+    index, cover = np.zeros((64, 64), np.uint16), np.full((64, 64), COVERAGE, np.uint8)
+    discs = Discs(64, 64)
+    discs.put(np.array([[20, 32]]) * SUBPIXELS, np.ones(1, np.uint16), 10.0)
+    discs.put(np.array([[36, 32]]) * SUBPIXELS, np.full(1, 2, np.uint16), 9.0)
+    discs.draw(index, cover)
+    assert (cover[32, 24:32] == COVERAGE).all()
+    assert (index[32, 44], index[32, 46], index[20, 20]) == (2, 0, 0)
+    assert index[22, 20] == 1
 
 
 def test_a_cell_without_a_colour_is_not_drawn() -> None:
