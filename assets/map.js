@@ -34,7 +34,9 @@
 
   // -- painting: A and B take turns ----------------------------------------------------------------
 
-  explorer.palette = (view) => `${view.palette}-${explorer.theme()}`;
+  // Weights have a middle; the palette a person chooses is for values from low to high.
+  const isShare = (view) => view.layer.startsWith("weight:") && view.palette === "ink";
+  explorer.palette = (view) => `${isShare(view) ? "div" : view.palette}-${explorer.theme()}`;
 
   const isCurrent = (view) => plane && plane.asked === view.layer && plane.section === view.section;
 
@@ -61,7 +63,7 @@
 
   function tileUrl(view, name) {
     if (!isCurrent(view)) return null;
-    if (!plane.drawn) return BLANK;
+    if (!plane.drawn || (name === "atlas" && plane.lone)) return BLANK;
     const section = name === "atlas" ? "atlas" : plane.plane;
     const query = styleOf(view, section);
     if (window.devicePixelRatio > 1.3) query.set("size", 512);
@@ -150,6 +152,7 @@
     if (shown.section === now.section) plane = shown;
     const ready = plane && (plane.section === now.section || !explorer.isQuery(now.section) && !isQuery());
     if (!ready) return hush();
+    document.body.classList.toggle("lone", plane.lone);
     explorer.markLayout();
     requestAnimationFrame(() => settle(now));
     return !isQuery();

@@ -24,6 +24,9 @@
   const fault = (problem) => (problem && problem.message && problem.error ? problem
     : { error: "Offline", message: "The server cannot be reached.", hint: ["Try again in a moment."] });
 
+  explorer.ask = ask;
+  explorer.fault = fault;
+
   // -- sending ----------------------------------------------------------------------------------------
 
   async function begin(file) {
@@ -41,25 +44,36 @@
   }
 
   async function send() {
-    const { file } = sending;
-    while (sending && !sending.stop && sending.upload.received < file.size) {
-      const from = sending.upload.received;
-      const piece = file.slice(from, from + Math.min(PIECE, sending.upload.chunk_bytes || PIECE));
+    const state = sending;
+    try {
+      await explorer.transfer(state, progress);
+    } catch (problem) {
+      if (sending !== state) return;
+      if (problem && problem.status && problem.status < 500) { refuse(state.file, problem); return; }
+      const sent = state.upload.received;
+      show({ step: "sending", name: state.file.name, size: state.file.size, sent, paused: true, problem: fault(problem).message });
+      return;
+    }
+    if (sending === state && !state.stop) await finish();
+  }
+
+  // Send what is missing of an upload, piece by piece; stops where ``state.stop`` is set.
+  explorer.transfer = async function (state, said) {
+    const { file } = state;
+    while (!state.stop && state.upload.received < file.size) {
+      const from = state.upload.received;
+      const piece = file.slice(from, from + Math.min(PIECE, state.upload.chunk_bytes || PIECE));
       try {
-        const found = await ask("PUT", `/api/uploads/${sending.upload.id}?offset=${from}`, piece);
-        if (!sending) return;
-        sending.upload = found.upload || found;
-        progress(sending.upload.received, file.size);
+        const found = await ask("PUT", `/api/uploads/${state.upload.id}?offset=${from}`, piece);
+        state.upload = found.upload || found;
+        said(state.upload.received, file.size);
       } catch (problem) {
-        if (!sending) return;
-        if (problem && problem.status === 409) { sending.upload = await ask("GET", `/api/uploads/${sending.upload.id}`).catch(() => sending.upload); continue; }
-        if (problem && problem.status && problem.status < 500) { refuse(file, problem); return; }
-        show({ step: "sending", name: file.name, size: file.size, sent: from, paused: true, problem: fault(problem).message });
-        return;
+        if (!problem || problem.status !== 409) throw problem;
+        // Somebody else's piece came first, or ours did arrive: go on from where it stands.
+        state.upload = await ask("GET", `/api/uploads/${state.upload.id}`);
       }
     }
-    if (sending && !sending.stop) await finish();
-  }
+  };
 
   function progress(sent, total) {
     const bar = byId("upload-bar");

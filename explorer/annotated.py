@@ -12,10 +12,16 @@ from backend.core.layers import LayerInfo, LayerKey
 from explorer import figures, words
 from explorer.components import section
 from explorer.legend import split_missing
-from explorer.state import MONTAGE
+from explorer.scene import is_lone
+from explorer.state import MONTAGE, QUERY
 
 if TYPE_CHECKING:
     from backend.service import Backend
+
+
+def is_annotated(backend: Backend, name: str) -> bool:
+    """Return whether a section is an upload that was mapped into the atlas."""
+    return name.startswith(QUERY) and not is_lone(backend.section_entry(name))
 
 
 def threshold_block(backend: Backend, name: str, info: LayerInfo) -> Any:

@@ -212,7 +212,8 @@ def finding_row(finding: Mapping[str, Any]) -> html.Div:
 def job_title(job: Mapping[str, Any]) -> str:
     """Return what a job does, in words."""
     name = (job.get("inputs") or {}).get("name") or (job.get("params") or {}).get("name") or ""
-    return f"{str(job['verb']).replace('_', ' ').capitalize()} {name}".strip()
+    verb = str(job["verb"])
+    return f"{words.VERBS.get(verb, verb.replace('_', ' ').capitalize())} {name}".strip()
 
 
 def job_progress(job: Mapping[str, Any]) -> html.Div:

@@ -40,6 +40,7 @@ def plane_of(backend: Backend, section: str, key: LayerKey) -> tuple[dict[str, A
         "span": None,
         "kind": key.kind,
         "near": "",
+        "lone": False,
         "named": "",
         "codes": [],
         "unit": "um",
@@ -57,6 +58,7 @@ def plane_of(backend: Backend, section: str, key: LayerKey) -> tuple[dict[str, A
             "unit": entry["xy_unit"],
             "title": entry["title"],
             "near": nearest(backend, entry),
+            "lone": is_lone(entry),
         }
     else:
         found["bounds"] = whole(backend.sections(), found["world"])
@@ -97,6 +99,11 @@ def nearest(backend: Backend, entry: Mapping[str, Any]) -> str:
     """Return the atlas section that a query was matched to, or an empty string."""
     known = {s["id"] for s in backend.sections()}
     return entry["parent"] if entry["kind"] == "query" and entry["parent"] in known else ""
+
+
+def is_lone(entry: Mapping[str, Any]) -> bool:
+    """Return whether a section on a plane of its own has nothing to do with the atlas."""
+    return entry["kind"] == "query" and not entry["parent"]
 
 
 def _layer(backend: Backend, section: str, key: LayerKey, layers: Sequence[LayerInfo]) -> LayerInfo:

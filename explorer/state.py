@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, urlencode
 
 from backend.core.errors import BadRequest
 from backend.core.layers import LayerInfo, LayerKey
+from explorer.words import BASELINE
 
 #: The plane of all sections.
 MONTAGE = "atlas"
@@ -186,7 +187,7 @@ class Groups(NamedTuple):
 def grouped(layers: Iterable[LayerInfo]) -> Groups:
     """Return layers as places, cell types from coarse to fine, and the rest."""
     layers = list(layers)
-    labels = [i for i in layers if i.key.kind == "label"]
+    labels = [i for i in layers if i.key.kind == "label" and not is_baseline(i.key)]
     types = [i for i in labels if i.key.name not in PLACES]
     order = {name: rank for rank, name in enumerate(LEVELS)}
     types.sort(key=lambda i: order.get(i.key.name, len(order)))
@@ -194,10 +195,17 @@ def grouped(layers: Iterable[LayerInfo]) -> Groups:
         places=tuple(i for i in labels if i.key.name in PLACES),
         types=tuple(types),
         numbers=tuple(
-            i for i in layers if i.key.kind in ("confidence", "weight", "factor", "score")
+            i
+            for i in layers
+            if i.key.kind in ("confidence", "weight", "factor", "score") or is_baseline(i.key)
         ),
         has_density=any(i.key.kind == "density" for i in layers),
     )
+
+
+def is_baseline(key: LayerKey) -> bool:
+    """Return whether a label is what a plain method made, shown beside a model's."""
+    return key.kind == "label" and key.name.startswith(BASELINE)
 
 
 def default_layer(groups: Groups) -> str:

@@ -22,7 +22,7 @@ from dash.development.base_component import Component
 from explorer import ids
 from explorer.components import icon_button
 from explorer.icons import icon
-from explorer.views import space
+from explorer.views import space, weights
 
 if TYPE_CHECKING:
     from backend.service import Backend
@@ -49,7 +49,10 @@ class Tool(Protocol):
 
 
 #: The tools in the order of the menu.
-TOOLS: tuple[Tool, ...] = (space,)
+TOOLS: tuple[Tool, ...] = (
+    space,
+    weights,
+)
 
 
 def menu(tools: Sequence[Tool]) -> html.Details | None:

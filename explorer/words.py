@@ -5,6 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from backend.core.layers import LayerInfo, LayerKey
+
+#: What a job does, before the name of what it does it to.
+VERBS = {"integrate_modalities": "Weigh modalities of", "contacts": "Count contacts in"}
+#: Checks of a modality weight that are no share, by the end of their name.
+CHECKS = {"spread": "Spread of the weight", "within": "Attention within"}
+#: How labels of plain methods, shown beside a model, are called.
+BASELINE = "baseline "
 #: What kind of layer it is, and how its tag is drawn.
 KIND_TAGS = {
     "label": ("Label", "mea"),
@@ -111,6 +119,22 @@ def facts(entry: Mapping[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def kind_tag(kind: str, is_query: bool) -> tuple[str, str]:
-    """Return word and class of a layer's tag; the label of a query is annotated, not published."""
-    return KIND_TAGS["annotated" if kind == "label" and is_query else kind]
+def kind_tag(key: LayerKey, annotated: bool) -> tuple[str, str]:
+    """Return word and class of a layer's tag.
+
+    Labels of an annotated upload were not published, and domains are what a model made of a
+    section.
+    """
+    if key.kind == "label" and (key.name == "domain" or key.name.startswith(BASELINE)):
+        return KIND_TAGS["score"]
+    return KIND_TAGS["annotated" if key.kind == "label" and annotated else key.kind]
+
+
+def layer_title(info: LayerInfo) -> str:
+    """Return the title of a layer; a confidence, weight or cross-check says of what."""
+    name, dot, check = info.key.name.rpartition(".")
+    if info.key.kind == "confidence" and "confidence" not in info.title.lower():
+        return f"Confidence, {info.title[:1].lower()}{info.title[1:]}"
+    if info.key.kind == "weight":
+        return f"{check.capitalize()}, {name}" if dot else f"Weight of {info.key.name}"
+    return f"{CHECKS[check]}, {name}" if dot and check in CHECKS else info.title

@@ -81,9 +81,14 @@ Uploads (of the session that made them)
 ---------------------------------------------------------------------------------------------------
 POST   /api/uploads {"name": "q.h5ad", "size": bytes}      201 UPLOAD
 POST   /api/uploads/demo                     201 {"upload": UPLOAD, "preflight": PREFLIGHT}
+POST   /api/uploads/demo?kind=modalities     201 {"upload": UPLOAD}      a simulated section
 PUT    /api/uploads/<id>?offset=<received>   raw bytes, at most chunk_bytes       UPLOAD
 GET    /api/uploads/<id>                     UPLOAD      resume at ``received``
-POST   /api/uploads/<id>/finish              {"upload": UPLOAD, "preflight": PREFLIGHT}
+POST   /api/uploads/<id>/finish[?card=none]  {"upload": UPLOAD, "preflight": PREFLIGHT}
+                                             card=none: the upload alone
+POST   /api/modalities {"uploads": [ids]}    {"uploads", "card": MODALITIES}
+                                             files of one multi-omics section: .h5mu, or one
+                                             .h5ad per modality
 GET    /api/uploads/<id>/preflight           {"upload": UPLOAD, "preflight": PREFLIGHT}
 GET    /api/uploads/<id>/preview             {"xy": [[x, y], ...] <= 20,000, "n_cells",
                                               "genes_per_cell": {"edges", "counts", "median"}}
@@ -93,12 +98,15 @@ PREFLIGHT = {filename, ok, n_cells, n_genes, n_matched, n_panel, xy_unit: um|mm|
              coordinates_in, counts_in, genes_in, seconds (estimate),
              findings: [{key: genes|cells|coordinates|counts|species|orientation|file,
                          state: ok|warning|blocked, title, value, text, fix, where}]}
+MODALITIES = {ok, title, n_spots, modalities: [{name, kind, features, spots}], labels: [[name,
+              classes]], align: strict|name|union, ways: [[align, spots]], differ, faults, seconds}
 A finding of ``finish`` that blocks is no error: the card shows it; POST /api/jobs refuses it (422).
 
 Jobs (read by anyone who has the id; cancelled by the session that made them)
 ---------------------------------------------------------------------------------------------------
 POST   /api/jobs {"model", "verb", "params": {}, "inputs": {"upload": id} | {"section": id}
-                  | {"sections": [ids]}}     no section named: all that the verb can use
+                  | {"sections": [ids]} | {"uploads": [ids]}}
+                                             no section named: all that the verb can use
                                              202 {"job": JOB}; the same job when asked again
 GET    /api/jobs                             {"jobs": [JOB]}      of this session, newest first
 GET    /api/jobs/<id>                        {"job": JOB}

@@ -48,6 +48,9 @@ def add_uploads(routes: Blueprint, backend: Backend) -> None:
 
     @routes.post("/api/uploads/demo")
     def demo() -> Response:
+        if queries.text("kind", "query") == "modalities":
+            made = uploads.adopt(backend.demo_modalities(), owner())
+            return json_answer({"upload": made.as_json()}, 201)
         if backend.demo_query is None:
             raise UnknownUpload("This atlas has no example file.", "Choose a file of your own.")
         upload = uploads.adopt(backend.demo_query, owner())
@@ -75,8 +78,15 @@ def add_uploads(routes: Blueprint, backend: Backend) -> None:
 
     @routes.post("/api/uploads/<upload_id>/finish")
     def finish(upload_id: str) -> Response:
-        uploads.finish(upload_id, owner())
+        finished = uploads.finish(upload_id, owner())
+        if queries.text("card", "preflight") == "none":
+            return json_answer({"upload": finished.as_json()})
         return json_answer(card(backend, upload_id))
+
+    @routes.post("/api/modalities")
+    def modalities() -> Response:
+        named = _texts(queries.body(), "uploads")
+        return json_answer({"uploads": named, "card": backend.modalities(named, owner())})
 
     @routes.get("/api/uploads/<upload_id>/preflight")
     def preflight(upload_id: str) -> Response:
@@ -181,8 +191,29 @@ def _inputs(backend: Backend, asked: dict[str, Any]) -> dict[str, Any]:
             "sha256": upload.sha256,
             "atlas_version": version,
         }
+    if "uploads" in asked:
+        return {**_several(backend, _texts(asked, "uploads")), "atlas_version": version}
     sections = _named_sections(backend, asked)
     return {"sections": sections, "name": _called(backend, sections), "atlas_version": version}
+
+
+def _several(backend: Backend, upload_ids: list[str]) -> dict[str, Any]:
+    """Return the inputs of a job on several uploads that are one section; the verb checks them."""
+    backend.uploads.named(upload_ids, owner())
+    uploads = [backend.uploads.touch(upload_id, owner()) for upload_id in upload_ids]
+    return {
+        "uploads": [u.id for u in uploads],
+        "name": " and ".join(u.name for u in uploads),
+        "names": [u.name for u in uploads],
+        "sha256": [u.sha256 for u in uploads],
+    }
+
+
+def _texts(asked: dict[str, Any], name: str) -> list[str]:
+    found = queries.member(asked, name, list)
+    if not all(isinstance(value, str) for value in found):
+        raise BadRequest(f"'{name}' is not a list of ids.", "Send them as texts.")
+    return list(dict.fromkeys(found))
 
 
 def _named_sections(backend: Backend, asked: dict[str, Any]) -> list[str]:
@@ -195,12 +226,10 @@ def _named_sections(backend: Backend, asked: dict[str, Any]) -> list[str]:
     if "section" in asked:
         named = [queries.member(asked, "section", str)]
     else:
-        named = queries.member(asked, "sections", list)
+        named = _texts(asked, "sections")
     for section in named:
-        if not isinstance(section, str):
-            raise BadRequest("'sections' is not a list of section ids.", "Send them as texts.")
         backend.section(section)
-    return list(dict.fromkeys(named))
+    return named
 
 
 def _called(backend: Backend, sections: list[str]) -> str:

@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,11 +25,12 @@ from backend.core.settings import Limits
 from backend.intake.counts import check_counts, matrices
 from backend.intake.fields import Matrix, Unreadable, index_of, is_text, length_of, texts
 from backend.intake.findings import Finding, Preflight, refused
+from backend.intake.modalities import ModalityCard
 from backend.intake.panel import GeneNames, best_panel, check_genes, lookup
 from backend.intake.places import check_coordinates
 from backend.intake.structure import check_signature, check_structure, unreadable
 
-__all__ = ["Finding", "Preflight", "inspect", "preflight", "preview"]
+__all__ = ["Finding", "Preflight", "inspect", "modalities", "preflight", "preview"]
 
 #: Cells below which nothing can be said, and below which little.
 LEAST_CELLS, FEW_CELLS = 20, 200
@@ -77,6 +79,28 @@ def preview(path: Path) -> dict[str, Any]:
     if answer is None:
         fault = _exhausted().as_fault()
         raise BadFile("The upload", [Fault(fault.what, fault.where, fault.expected, fault.remedy)])
+    return answer
+
+
+def modalities(paths: Sequence[Path], limits: Limits) -> dict[str, Any]:
+    """Return the card of multi-omics files, looked at in a child process.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        Files of one section.
+    limits : Limits
+
+    Returns
+    -------
+    dict
+        ``ModalityCard`` as JSON.
+    """
+    more = [str(path.resolve()) for path in paths[1:]]
+    answer = _ask_child("modalities", paths[0], {"more": more, "limits": asdict(limits)})
+    if answer is None:
+        fault = _exhausted().as_fault()
+        return ModalityCard(faults=(fault,)).as_json()
     return answer
 
 

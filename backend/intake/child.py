@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from backend.core.settings import Limits
 from backend.intake.check import MEMORY_BYTES, SECONDS, inspect
 from backend.intake.glance import glance
+from backend.intake.modalities import look_at_modalities
 
 
 def main(verb: str, path: Path) -> None:
@@ -20,6 +21,9 @@ def main(verb: str, path: Path) -> None:
     request = json.load(sys.stdin)
     if verb == "preview":
         answer = glance(path)
+    elif verb == "modalities":
+        paths = [path, *map(Path, request["more"])]
+        answer = look_at_modalities(paths, Limits(**request["limits"])).as_json()
     else:
         genes = SimpleNamespace(symbol=request["symbol"], ensembl=request["ensembl"])
         limits = Limits(**request["limits"])

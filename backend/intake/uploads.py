@@ -12,7 +12,7 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -23,6 +23,8 @@ from backend.core.settings import Settings
 
 #: Files of one owner kept at once.
 PER_OWNER = 10
+#: Files that can be one section: one per modality.
+TOGETHER = 6
 #: Bytes that an upload must leave free on the disk.
 RESERVE = 500_000_000
 _BLOCK = 1 << 20
@@ -235,6 +237,21 @@ class Uploads:
         if self._record(upload_id, owner).sha256 is None:
             raise Incomplete("The upload is not finished.", "Send the rest, then finish it.")
         return self._folder / upload_id / _DATA
+
+    def named(self, upload_ids: Sequence[str], owner: str) -> Sequence[tuple[str, Path]]:
+        """Return (the client's name, the file) of finished uploads.
+
+        Raises
+        ------
+        BadRequest
+            If none or too many are named.
+        Incomplete, UnknownUpload
+        """
+        if not 1 <= len(upload_ids) <= TOGETHER:
+            raise BadRequest(
+                f"{len(upload_ids)} uploads are named.", f"Name 1 to {TOGETHER}: one per modality."
+            )
+        return [(self._record(i, owner).name, self.path(i, owner)) for i in upload_ids]
 
     def touch(self, upload_id: str, owner: str) -> Upload:
         """Keep an upload for the full time from now on, since something was begun with it."""

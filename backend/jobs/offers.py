@@ -22,12 +22,14 @@ _PANEL = (
     "genes", "label", "also", "way", "include", "exclude", "species", "candidates", "panel_of",
     "draws", "seed",
 )  # fmt: skip
+_WEIGH = ("clusters", "seeds", "align", "truth", "empty", "seed")
 
 OFFERS: Offers = {
     ("fusemap", "annotate"): ("seed",),
     ("fusemap", "contacts"): _CONTACTS,
     ("fusemap", "ligands"): _LIGANDS,
     ("fusemap", "panel"): _PANEL,
+    ("spatialglue", "integrate_modalities"): _WEIGH,
 }
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
@@ -20,7 +22,8 @@ from backend.core.geometry import Bounds
 from backend.core.job import Job
 from backend.core.layers import LayerInfo, LayerKey, Style, TileKey
 from backend.core.settings import Settings
-from backend.intake.check import Preflight, preflight, preview
+from backend.intake.check import Preflight, modalities, preflight, preview
+from backend.intake.linked import linked
 from backend.intake.uploads import Uploads
 from backend.jobs.queue import JobQueue
 from backend.service import cells, search, selections, space, summary, tables
@@ -34,6 +37,7 @@ from backend.tiles.figure import figure_png
 from backend.tiles.layouts import layout_names, parse_layout
 from backend.tiles.render import Histogram, Tile
 
+_ROOT = Path(__file__).resolve().parents[2]
 #: Farthest distance at which a cell of a layout is picked, as a part of the plane's side.
 PLACE_RADIUS = 0.005
 
@@ -353,6 +357,22 @@ class Backend:
         """Return a sample of the positions and the genes per cell of a finished upload."""
         return preview(self.uploads.path(upload, owner))
 
+    def demo_modalities(self) -> Path:
+        """Return a simulated multi-omics section, made when it is first asked for."""
+        path = self.settings.data / "cache" / "simulated_section.h5ad"
+        if not path.is_file():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # In a process of its own: writing .h5ad loads what no tile needs.
+            command = [sys.executable, "-m", "backend.demo.multiomics", str(path.resolve())]
+            subprocess.run(command, cwd=_ROOT, check=True, capture_output=True)
+        return path
+
+    def modalities(self, uploads: Sequence[str], owner: str) -> dict[str, Any]:
+        """Return what the finished uploads of one section hold, and all that is wrong with them."""
+        named = self.uploads.named(uploads, owner)
+        with linked(named) as paths:
+            return modalities(paths, self.settings.limits)
+
     def submit(
         self,
         model: str,
@@ -363,7 +383,7 @@ class Backend:
     ) -> Job:
         """Queue a run; the same data, parameters and checkpoint give the same job."""
         # An upload is known by what it holds, not by the id of this sending.
-        identity = {name: value for name, value in inputs.items() if name != "upload"}
+        identity = {k: v for k, v in inputs.items() if k not in ("upload", "uploads")}
         identity["checkpoint"] = _fingerprint(self.checkpoint)
         return self.jobs.submit(model, verb, params, inputs, owner, identity)
 

@@ -9,6 +9,7 @@ from typing import Any
 from backend.intake.mapping import ReadMapping, safe_id
 from backend.worker.contacts import contacts, ligands
 from backend.worker.panel import panel
+from backend.worker.weigh import integrate_modalities
 from backend.worker.work import Verbs, Work
 
 #: Label whose unassigned cells are counted first.
@@ -73,4 +74,5 @@ VERBS: Verbs = {
     ("fusemap", "contacts"): contacts,
     ("fusemap", "ligands"): ligands,
     ("fusemap", "panel"): panel,
+    ("spatialglue", "integrate_modalities"): integrate_modalities,
 }

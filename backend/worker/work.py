@@ -52,6 +52,24 @@ class Work:
             raise UnknownUpload("The uploaded file was deleted.", "Send it again.")
         return path
 
+    def uploads(self) -> list[tuple[str, Path]]:
+        """Return (the client's name, the file) of each upload of a job on several.
+
+        Raises
+        ------
+        BadRequest
+            If the job is on sections of the atlas.
+        UnknownUpload
+            If one was deleted meanwhile.
+        """
+        ids, names = self.job.inputs.get("uploads"), self.job.inputs.get("names")
+        if not ids or not names:
+            raise BadRequest(f"{self.job.verb} works on uploads.", "Send inputs.uploads.")
+        found = [self.settings.uploads / str(i) / "data.h5ad" for i in ids]
+        if not all(path.is_file() for path in found):
+            raise UnknownUpload("An uploaded file was deleted.", "Send it again.")
+        return list(zip(map(str, names), found, strict=True))
+
     def note(self, name: str) -> dict[str, Any]:
         """Return a note kept beside the upload, such as its preflight; empty where none is."""
         path = self.upload().with_name(f"{name}.json")

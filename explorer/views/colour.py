@@ -13,7 +13,8 @@ from explorer import ids, words
 from explorer.components import Child, button, icon_button, kbd, segments, skeleton
 from explorer.icons import icon
 from explorer.legend import groups_of, split_missing, tree
-from explorer.state import Groups, grouped
+from explorer.scene import is_lone
+from explorer.state import QUERY, Groups, grouped
 
 if TYPE_CHECKING:
     from backend.service import Backend
@@ -66,7 +67,7 @@ def register(app: Dash, backend: Backend) -> None:
         groups = grouped(backend.layers(scene["section"]))
         key = LayerKey.parse(scene["layer"])
         kinds = gene_kinds(backend, scene["section"], key)
-        n_genes = backend.atlas_info()["n_genes"]
+        n_genes = genes_of(backend, scene["section"])
         return option_rows(groups, key, n_genes, kinds, scene.get("recent") or [])
 
     @app.callback(Output(ids.TREE, "children"), Input(ids.PLACE, "data"))
@@ -95,6 +96,15 @@ def gene_kinds(backend: Backend, section: str, key: LayerKey) -> dict[str, bool]
     return found
 
 
+def genes_of(backend: Backend, section: str) -> int:
+    """Return how many genes can be mapped: the atlas's, or those of a section by itself."""
+    if section.startswith(QUERY):
+        entry = backend.section_entry(section)
+        if is_lone(entry):
+            return int(entry["n_genes"])
+    return int(backend.atlas_info()["n_genes"])
+
+
 def option_rows(
     groups: Groups,
     key: LayerKey,
@@ -119,16 +129,10 @@ def option_rows(
     if groups.numbers:
         rows.append(html.Div("Model layers", className="s b t2 modelhead"))
         rows += [
-            _option(number_title(i), "", i.key == key, "layer", str(i.key)) for i in groups.numbers
+            _option(words.layer_title(i), "", i.key == key, "layer", str(i.key))
+            for i in groups.numbers
         ]
     return rows
-
-
-def number_title(info: LayerInfo) -> str:
-    """Return the title of a numeric layer; a confidence says of what."""
-    if info.key.kind == "confidence" and "confidence" not in info.title.lower():
-        return f"Confidence, {info.title[:1].lower()}{info.title[1:]}"
-    return info.title
 
 
 def _option(word: str, n: str, is_on: bool, act: str, value: str) -> html.Button:

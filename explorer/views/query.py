@@ -66,6 +66,8 @@ def register(app: Dash, backend: Backend) -> None:
     def captions(plane: Mapping[str, Any]) -> tuple[Any, Any, bool, bool]:
         if plane["plane"] == MONTAGE:
             return None, None, True, True
+        if plane["lone"]:
+            return caption("Your section", "modelled by itself"), None, False, True
         near = plane["near"] or MONTAGE
         yours = caption("Your section", "annotated")
         return yours, caption(*near_words(backend, near)), False, False

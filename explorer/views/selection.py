@@ -11,7 +11,7 @@ from backend.core.errors import AtlasError
 from backend.core.geometry import Bounds
 from backend.core.layers import LayerInfo, LayerKey
 from explorer import figures, ids, words
-from explorer.annotated import atlas_counts, threshold_block, yours_and_atlas
+from explorer.annotated import atlas_counts, is_annotated, threshold_block, yours_and_atlas
 from explorer.components import (
     Child,
     button,
@@ -26,7 +26,7 @@ from explorer.components import (
 )
 from explorer.everywhere import section_means
 from explorer.legend import groups_of, legend, split_missing
-from explorer.state import MONTAGE, PALETTES, QUERY, grouped
+from explorer.state import MONTAGE, PALETTES, grouped
 
 if TYPE_CHECKING:
     from backend.service import Backend
@@ -70,7 +70,11 @@ def register(app: Dash, backend: Backend) -> None:
         except AtlasError:
             return _subject_without(key), None, None
         return (
-            subject_block(info, name, backend.counts(name, key) if _is_label(info) else {}),
+            subject_block(
+                info,
+                is_annotated(backend, name),
+                backend.counts(name, key) if _is_label(info) else {},
+            ),
             range_block(backend, name, info),
             trust_block(info),
         )
@@ -92,7 +96,7 @@ def register(app: Dash, backend: Backend) -> None:
             counts = backend.counts(name, key, view)
         except AtlasError:
             return None
-        if name.startswith(QUERY):
+        if is_annotated(backend, name):
             return yours_and_atlas(info, counts, atlas_counts(backend, name, info))
         return legend_block(info, counts, scene["sort"])
 
@@ -158,24 +162,25 @@ def _subject_without(key: LayerKey) -> html.Div:
     return _subject(key.name, tag(*words.KIND_TAGS[key.kind]), "Not in this section")
 
 
-def subject_block(info: LayerInfo, name: str, counts: Mapping[int, int]) -> html.Div:
+def subject_block(info: LayerInfo, annotated: bool, counts: Mapping[int, int]) -> html.Div:
     """Return title, kind and one line on what the layer is and where it comes from."""
-    tag_ = tag(*words.kind_tag(info.key.kind, name.startswith(QUERY)))
+    tag_ = tag(*words.kind_tag(info.key, annotated))
     if not _is_label(info):
         gene = info.key.kind in ("measured", "imputed")
-        line = ", ".join(p for p in (info.unit, _source(info, name)) if p)
-        return _subject(html.I(info.title) if gene else info.title, tag_, line)
+        line = ", ".join(p for p in (info.unit, _source(info, annotated)) if p)
+        title = html.I(info.title) if gene else words.layer_title(info)
+        return _subject(title, tag_, line)
     here, missing = split_missing(counts)
     classes = sum(1 for n in here.values() if n)
     noun = "region" if info.key.name == "region" else "class"
     parts = [words.plural(classes, noun), words.plural(sum(here.values()) + missing, "cell")]
-    return _subject(
-        info.title, tag_, ", ".join([*parts, _source(info, name)] if _source(info, name) else parts)
-    )
+    source = _source(info, annotated)
+    title = words.layer_title(info)
+    return _subject(title, tag_, ", ".join([*parts, source] if source else parts))
 
 
-def _source(info: LayerInfo, name: str) -> str:
-    if name.startswith(QUERY) and _is_label(info):
+def _source(info: LayerInfo, annotated: bool) -> str:
+    if annotated and _is_label(info):
         return "beside the atlas"
     text = info.provenance.strip()
     return text if len(text) <= 60 and not text.startswith(("{", "Provenance")) else ""
@@ -226,7 +231,7 @@ def trust_block(info: LayerInfo) -> Any:
 def range_block(backend: Backend, name: str, info: LayerInfo) -> Any:
     """Return histogram, handles and palettes of a numeric layer; the threshold of a query."""
     if _is_label(info):
-        return threshold_block(backend, name, info) if name.startswith(QUERY) else None
+        return threshold_block(backend, name, info) if is_annotated(backend, name) else None
     shown = backend.histogram(name, info.key)
     edges, counts = [float(e) for e in shown.edges], [int(n) for n in shown.counts]
     total = sum(counts) + int(shown.n_zero) + int(shown.n_missing)

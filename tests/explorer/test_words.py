@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from backend.core.layers import LayerKey
 from explorer import words
 
 
@@ -77,8 +78,10 @@ def test_facts_give_the_size_in_the_unit_of_the_section() -> None:
 
 
 def test_a_label_of_a_query_is_annotated() -> None:
-    assert words.kind_tag("label", True) == ("Annotated", "imp")
-    assert words.kind_tag("label", False) == ("Label", "mea")
+    region, domain = LayerKey("label", "region"), LayerKey("label", "domain")
+    assert words.kind_tag(region, True) == ("Annotated", "imp")
+    assert words.kind_tag(region, False) == ("Label", "mea")
+    assert words.kind_tag(domain, False) == ("Model", "")
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,9 @@ from backend.cli.main import main
 from backend.core.data import Modality
 from backend.core.errors import BadRequest
 from backend.core.job import RunContext
+from backend.demo.multiomics import simulate, two_modalities
 from backend.models.spatialglue.tasks import IntegrateParams
 from backend.runs.weights import weigh_files
-from tests.models.ggblocks import simulate, two_modalities
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from backend.core.job import RunContext
+from backend.demo.multiomics import Simulated, simulate, three_modalities, two_modalities
 from backend.models.spatialglue.tasks import IntegrateParams, Run, run
-from tests.models.ggblocks import Simulated, simulate, three_modalities, two_modalities
 
 #: Enough to see structure, few enough to be quick.
 QUICK = IntegrateParams(clusters=5, seeds=2, starts=2, truth="region")

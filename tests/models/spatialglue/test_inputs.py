@@ -7,8 +7,8 @@ import pytest
 from scipy.sparse import csr_matrix
 
 from backend.core.errors import BadFile
+from backend.demo.multiomics import Simulated
 from backend.models.spatialglue.inputs import Joined, average, fill, join
-from tests.models.ggblocks import Simulated
 
 
 def _joined(present: np.ndarray) -> Joined:

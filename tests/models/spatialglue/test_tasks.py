@@ -9,6 +9,7 @@ import pytest
 from backend.core.errors import BadCheckpoint, BadRequest, Cancelled
 from backend.core.job import RunContext
 from backend.core.layers import LayerKey
+from backend.demo.multiomics import Simulated, without
 from backend.models.common.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from backend.models.spatialglue.card import CARD, HOW_TO_READ
 from backend.models.spatialglue.model import from_checkpoint
@@ -20,7 +21,6 @@ from backend.models.spatialglue.tasks import (
     run,
     trained_checkpoint,
 )
-from tests.models.ggblocks import Simulated, without
 from tests.models.spatialglue.conftest import QUICK
 
 

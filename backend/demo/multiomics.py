@@ -1,14 +1,18 @@
-"""Simulated spatial multi-omics of the SpatialGlue specification: four shapes, nuisance factors.
+"""A simulated multi-omics section: four shapes, and modalities that are blind for some of them.
 
-A 36 x 36 lattice with four shapes that do not overlap. Every feature follows one shape and one
-non-spatial factor that switches on in random spots; a modality is blind for the shapes that it
-does not see. Counts are negative binomial, partly dropped, plus Gaussian noise.
+The simulations of the SpatialGlue specification. A 36 x 36 lattice with four shapes that do not
+overlap; every feature follows one shape and one non-spatial factor that switches on in random
+spots; a modality is blind for the shapes that it does not see. Counts are negative binomial, partly
+dropped, plus Gaussian noise. ``python -m backend.demo.multiomics OUT.h5ad`` writes one with RNA and
+protein.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -131,3 +135,41 @@ def _measure(
         values[rows] = np.maximum(drawn + rng.normal(2, 0.5, drawn.shape), 0)
     features = tuple(f"{name}_{j}" for j in range(p))
     return Modality(name, assay.kind, csr_matrix(values), features, np.ones(n, np.bool_))
+
+
+def write_demo(path: Path, seed: int = 7) -> None:
+    """Write a section of RNA and protein as one .h5ad file with ``var['feature_type']``.
+
+    The noise around zero is dropped and counts are rounded, so that the file holds raw counts.
+    """
+    import anndata  # slow to import
+    import pandas as pd
+    from scipy.sparse import hstack
+
+    made = simulate(two_modalities(2), seed)
+    section = made.section
+    parts = [csr_matrix(m.values) for m in section.modalities]
+    types = [m.kind for m in section.modalities for _ in m.features]
+    names = [f for m in section.modalities for f in m.features]
+    counts = csr_matrix(hstack(parts))
+    counts.data = np.rint(counts.data)
+    counts.eliminate_zeros()
+    codes = section.labels["region"].codes
+    shapes = pd.Index([c.name for c in section.labels["region"].categories])
+    data = anndata.AnnData(
+        counts,
+        obs=pd.DataFrame(
+            {"region": pd.Categorical.from_codes(codes, shapes)}, index=section.names.astype(str)
+        ),
+        var=pd.DataFrame({"feature_type": pd.Categorical(types)}, index=names),
+        # 50 micrometres from spot to spot.
+        obsm={"spatial": 50.0 * section.xy.astype(np.float64)},
+        uns={"technology": "simulation", "simulated": "yes"},
+    )
+    draft = path.with_name(f"{path.name}.partial")
+    data.write_h5ad(draft, compression="gzip")
+    draft.replace(path)
+
+
+if __name__ == "__main__":
+    write_demo(Path(sys.argv[1]))
