@@ -1,12 +1,13 @@
 """Tiles over HTTP for the bench: a server of its own, and clients that only count bytes.
 
 Each request has a range of its own, so that no cache has its tile. The floor is a constant reply
-of 20 kB of the same server. ``python -m backend.cli.bench_http ATLAS PORT WORKERS DATA`` is that
-server.
+of 20 kB: a route of the same server's web framework. ``python -m backend.cli.bench_http ATLAS PORT
+WORKERS DATA`` is that server; it serves what ``app.py`` serves.
 """
 
 from __future__ import annotations
 
+import http.client
 import os
 import selectors
 import signal
@@ -18,21 +19,25 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import count, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 PING, PING_BYTES = "/ping", 20_000
+#: Statuses that a client expects; the second is a refusal.
+BUSY = 503
+ANSWERS = (200, BUSY)
 
 
 def serve(atlas: Path, port: int, workers: int, data: Path) -> None:
-    """Serve the atlas, and a constant reply, until told to end."""
+    """Serve the atlas with all pages, and a constant reply, until told to end."""
     from flask import Response
 
     from backend.core.settings import Settings
     from backend.http import create_server
     from backend.http.serving import serve_alone, serve_many
     from backend.service import Backend
+    from explorer import create_explorer
 
     reply = os.urandom(PING_BYTES)
 
@@ -42,7 +47,8 @@ def serve(atlas: Path, port: int, workers: int, data: Path) -> None:
         backend.planes.main.renderer.warm()
         server = create_server(backend, settings)
         server.add_url_rule(PING, view_func=lambda: Response(reply, mimetype="image/png"))
-        return server
+        pages: Any = create_explorer(server, backend).server
+        return pages
 
     if workers:
         serve_many(make, "127.0.0.1", port, workers)
@@ -79,6 +85,7 @@ class Client:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=60)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._wanted, self._head, self._asked, self._path = -1, b"", 0.0, ""
+        self.status = 0
 
     def ask(self, path: str) -> None:
         """Send a request."""
@@ -96,8 +103,9 @@ class Client:
             head, found, body = self._head.partition(b"\r\n\r\n")
             if not found:
                 return None
-            if head[9:12] != b"200":
-                raise RuntimeError(f"{self._path} was answered {head[9:12].decode()}")
+            self.status = int(head[9:12])
+            if self.status not in ANSWERS:
+                raise RuntimeError(f"{self._path} was answered {self.status}")
             length = head.lower().split(b"content-length:", 1)[1].split(b"\r\n", 1)[0]
             self._wanted = int(length) - len(body)
         else:
@@ -105,12 +113,20 @@ class Client:
         return 1e3 * (time.perf_counter() - self._asked) if self._wanted <= 0 else None
 
 
-def ask(port: int, clients: int, paths: Iterable[str], seconds: float = 60.0) -> list[float]:
-    """Ask for paths over so many connections, one at a time on each; return milliseconds."""
+class Asked(NamedTuple):
+    """Milliseconds of the requests that were answered, and how many were refused."""
+
+    times: list[float]
+    refused: int
+
+
+def ask(port: int, clients: int, paths: Iterable[str], seconds: float = 60.0) -> Asked:
+    """Ask for paths over so many connections, one at a time on each."""
     left = iter(paths)
     poll = selectors.DefaultSelector()
     connections = [Client(port) for _ in range(clients)]
     times: list[float] = []
+    refused = 0
     end = time.perf_counter() + seconds
     try:
         for client, path in zip(connections, islice(left, clients), strict=False):
@@ -121,7 +137,10 @@ def ask(port: int, clients: int, paths: Iterable[str], seconds: float = 60.0) ->
                 took = key.data.read()
                 if took is None:
                     continue
-                times.append(took)
+                if key.data.status == BUSY:
+                    refused += 1
+                else:
+                    times.append(took)
                 following = next(left, None) if time.perf_counter() < end else None
                 if following is None:
                     poll.unregister(key.fileobj)
@@ -131,21 +150,32 @@ def ask(port: int, clients: int, paths: Iterable[str], seconds: float = 60.0) ->
         poll.close()
         for client in connections:
             client.socket.close()
-    return times
+    return Asked(times, refused)
 
 
 def rate(port: int, clients: int, paths: list[str], seconds: float) -> dict[str, float]:
-    """Return requests per second, median and 95th percentile of milliseconds."""
+    """Return answers per second, median and 95th percentile of milliseconds, refusals."""
     fresh = count(int(time.time_ns() // 1000) % 10**9)
     endless = (_fresh(paths[i % len(paths)], next(fresh)) for i in count())
     start = time.perf_counter()
-    times = ask(port, clients, endless, seconds)
+    times, refused = ask(port, clients, endless, seconds)
     spent = time.perf_counter() - start
     return {
         "per_second": len(times) / spent,
         "p50_ms": float(np.percentile(times, 50)),
         "p95_ms": float(np.percentile(times, 95)),
+        "refused": refused,
     }
+
+
+def cache_control(port: int, path: str) -> str:
+    """Return for how long a browser may keep an answer."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().getheader("Cache-Control", "")
+    finally:
+        connection.close()
 
 
 def private_megabytes(process: int) -> list[float]:
@@ -167,7 +197,7 @@ def _wait(port: int, process: subprocess.Popen[bytes]) -> None:
     end = time.monotonic() + 180
     while time.monotonic() < end and process.poll() is None:
         try:
-            if ask(port, 1, [PING]):
+            if ask(port, 1, [PING]).times:
                 return
         except OSError:
             time.sleep(0.2)

@@ -1,10 +1,16 @@
-"""What tiles are measured, and the floors that they are held against."""
+"""What tiles are measured, and the floors that they are held against.
+
+The floors are those of the measurements that the targets come from. A label from an overview: a
+copy of its bins' embeddings. Tiles from cells: their two binary searches, and every value of the
+columns read once, codes and labels, or embeddings. Beside them stands a stricter one: a bare copy
+of the rows, found beforehand.
+"""
 
 from __future__ import annotations
 
 import io
-import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numba
@@ -17,8 +23,9 @@ from backend.core.errors import BadRequest
 from backend.core.geometry import TileAddress
 from backend.core.layers import LayerKey, Style, TileKey
 from backend.store.atlas import Atlas
+from backend.store.morton import local_range
 from backend.store.schema import TILE_BITS
-from backend.tiles.layouts import Layout, LayoutName, layout_names
+from backend.tiles.layouts import ROOT, Layout, LayoutName, layout_names
 from backend.tiles.png import indexed_png
 from backend.tiles.render import TileRenderer
 from backend.tiles.spans import MONTAGE
@@ -29,7 +36,7 @@ ZOOMS = 8
 
 
 #: Cells from which a tile without an overview counts as dense.
-DENSE = 10_000
+DENSE = 20_000
 
 
 class Place(NamedTuple):
@@ -87,15 +94,41 @@ def planes(
     return found
 
 
-def reader(
-    values: Values, renderer: TileRenderer, key: LayerKey, place: Place
-) -> Callable[[], Any]:
-    """Return what copies the rows that a tile is drawn from: places, and values of the layer."""
+class Floors(NamedTuple):
+    """What a tile is held against: reading as the target says, and a bare copy of its rows."""
+
+    floor: Callable[[], Any]
+    strict: Callable[[], Any]
+
+
+def floors(values: Values, renderer: TileRenderer, key: LayerKey, place: Place) -> Floors:
+    """Return the floors of a tile."""
     if place.section.startswith("layout:"):
         parts = _layout_parts(values, renderer, key, place)
+        search, codes = _layout_search(renderer, place)
     else:
         parts = _plane_parts(values.atlas, key, place)
-    return lambda: [np.array(column[rows]) for column, rows in parts]
+        search, codes = _plane_search(values.atlas, place)
+    strict = partial(_copied, parts)
+    if place.is_overview:
+        means = _bin_embeddings(values, renderer, place)
+        return Floors(strict if means is None else partial(_copied, [means]), strict)
+    read = parts[1:] if key.kind == "imputed" else parts
+    return Floors(partial(_read, read, codes, search), strict)
+
+
+def _copied(parts: list[tuple[Any, Any]]) -> list[NDArray[Any]]:
+    return [np.array(column[rows]) for column, rows in parts]
+
+
+def _read(parts: list[tuple[Any, Any]], codes: Any, search: tuple[Any, Any]) -> list[Any]:
+    """Look up both ends of the rows, and add every value of each column up."""
+    found = [codes.searchsorted(end) for end in search]
+    for column, rows in parts:
+        read = np.asarray(column[rows])
+        whole = read.ndim == 2 and read.shape[1] % 8 == 0 and read.flags.c_contiguous
+        found.append((read.view(np.uint64) if whole else read).sum())
+    return found
 
 
 def brute_force(atlas: Atlas, gene: int) -> Callable[[], Any]:
@@ -129,13 +162,6 @@ def encoders(png: bytes) -> tuple[Callable[[], bytes], Callable[[], bytes]]:
         return out.getvalue()
 
     return lambda: indexed_png(index, colours), slow
-
-
-def timed(act: Callable[[], object]) -> float:
-    """Return the milliseconds that an act takes."""
-    start = time.perf_counter()
-    act()
-    return 1000 * (time.perf_counter() - start)
 
 
 def draw(renderer: TileRenderer, key: LayerKey, place: Place) -> bytes:
@@ -237,6 +263,42 @@ def _layout_parts(
     bins = slice(*np.searchsorted(first, [places.start, places.stop]).tolist())
     means = layout.mean_embedding(values, level) if key.kind == "imputed" else None
     return [(first, bins), (first if means is None else means, bins)]
+
+
+def _plane_search(atlas: Atlas, place: Place) -> tuple[tuple[Any, Any], Any]:
+    """Return the ends of a tile's rows as codes of one section, and the section's codes."""
+    address = _on_plane(atlas, place)
+    parts = atlas.rows_in_tile(address)
+    info = parts[0][0] if parts else atlas.sections()[0]
+    codes = np.asarray(atlas.morton[info.rows])
+    lo, hi = (0, 1) if address.z < info.slot.level else local_range(info.slot, *address)
+    return (np.uint32(lo), np.uint32(min(hi, 0xFFFFFFFF))), codes
+
+
+def _layout_search(renderer: TileRenderer, place: Place) -> tuple[tuple[Any, Any], Any]:
+    layout = renderer.layout(LayoutName(place.section.removeprefix("layout:"), None))
+    lo, hi = local_range(ROOT, *place.address)
+    return (np.uint32(lo), np.uint32(min(hi, 0xFFFFFFFF))), layout.codes
+
+
+def _bin_embeddings(
+    values: Values, renderer: TileRenderer, place: Place
+) -> tuple[Any, slice] | None:
+    """Return the mean embeddings of the bins of an overview tile, None where none are kept."""
+    if place.section.startswith("layout:"):
+        layout = renderer.layout(LayoutName(place.section.removeprefix("layout:"), None))
+        level = place.address.z + TILE_BITS
+        places, first = layout.places(place.address), layout.first(values, level)
+        means: Any = layout.mean_embedding(values, level)
+        edges = first.searchsorted([places.start, places.stop]).tolist()
+        return None if means is None else (means, slice(*edges))
+    atlas = values.atlas
+    parts = atlas.rows_in_tile(_on_plane(atlas, place))
+    level_of = atlas.pyramid(_on_plane(atlas, place).z + TILE_BITS)
+    if level_of is None or level_of.embedding is None:
+        return None
+    ends = [parts[0][1].start, parts[-1][1].stop]
+    return level_of.embedding, slice(*np.asarray(level_of.first).searchsorted(ends).tolist())
 
 
 def _column(atlas: Atlas, key: LayerKey) -> Any:

@@ -23,10 +23,11 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_matrix
 
+from backend.cli import bench_build
 from backend.core.data import Label, SectionData
 from backend.core.geometry import Bounds, TileAddress
 from backend.core.layers import Category, LayerKey
-from backend.store import morton, pyramid, schema
+from backend.store import pyramid, schema
 from backend.store.atlas import Atlas
 from backend.store.finish import all_codes
 from backend.store.write import AtlasWriter, PlannedSection
@@ -134,8 +135,7 @@ def measure(path: Path, repeats: int) -> Iterator[Row]:
     yield row("tile look-up", float(np.median(times)) * 1e6, "us", p95(times) * 1e6)
     yield from tile_rows(atlas, slow, tiles)
     yield from columns(atlas, slow, rng, repeats)
-    yield from sorting(atlas)
-    yield from overview(atlas)
+    yield from building(atlas)
     sizes = parts(path)
     per = 1e6 / atlas.n_cells / 1e6
     for name, size in sizes.items():
@@ -182,57 +182,22 @@ def columns(atlas: Atlas, slow: Atlas, rng: np.random.Generator, repeats: int) -
     yield row("counts of a cell: next", median(lambda: expression.cell(1), 9) * 1e6, "us")
 
 
-def sorting(atlas: Atlas) -> Iterator[Row]:
-    """Yield sorting and gathering all cells beside a sort of their codes."""
-    import torch
-
-    n = atlas.n_cells
-    order = np.random.default_rng(2).permutation(n)
-    xy = np.array(atlas.xy[:])[order]
-    label = np.array(atlas.label(atlas.labels()[0]).codes[:])[order]
-    low = float(xy.min())
-    side = (float(xy.max()) - low) * 1.01
-    steps = morton.quantise(xy, (low, low), side)
-    codes = torch.from_numpy(morton.encode(steps[:, 0], steps[:, 1]).astype(np.int64))
-    del steps
-
-    def ours() -> None:
-        _, places = morton.sort_cells(xy, (low, low), side)
-        morton.take_rows(xy, places)
-        morton.take_rows(label, places)
-
-    ours()
-    floor, own = interleaved(lambda: torch.sort(codes), ours)
-    yield row("sort and gather: floor, torch.sort of the codes", floor, "s")
-    yield row("sort and gather: codes, sort, places and label", own, "s", ratio=own / floor)
-
-
-def overview(atlas: Atlas) -> Iterator[Row]:
-    """Yield building the overview levels beside one read of the embeddings."""
-    embedding = atlas.embedding("cell")
+def building(atlas: Atlas) -> Iterator[Row]:
+    """Yield what the bench command measures of building; and the commonest classes of bins."""
+    for figure in (*bench_build.sorting(atlas), *bench_build.overview(atlas)):
+        seconds, ratio = figure["p50_ms"] / 1e3, figure["ratio"]
+        yield row(figure["name"], seconds, "s", ratio=ratio)
     levels = atlas.pyramid_levels() or schema.ALWAYS_LEVELS
-    if embedding is None:
-        return
-    cells = np.asarray(embedding.values[:])
     codes = all_codes(atlas.sections(), atlas.morton)
     name = atlas.labels()[0]
     label = np.asarray(atlas.label(name).codes[:])
     size = len(atlas.label(name).categories)
 
-    def ours() -> None:
-        firsts = pyramid.levels_of(codes, levels)
-        pyramid.mean_embedding(cells, [firsts[level][1] for level in sorted(firsts)])
-
     def tops() -> None:
         for _, first, _ in pyramid.levels_of(codes, levels).values():
             pyramid.top_categories(label, first, size)
 
-    ours()
     tops()
-    flat = cells.reshape(-1)[: cells.size // 8 * 8].view(np.uint64)
-    floor, own = interleaved(flat.sum, ours)
-    yield row("overview: floor, one read of the embeddings", floor, "s")
-    yield row(f"overview: bins and means of {len(levels)} levels", own, "s", ratio=own / floor)
     yield row(f"overview: commonest of {size} classes", median(tops, 3), "s")
 
 
@@ -295,12 +260,6 @@ def median(act: Callable[[], object], repeats: int) -> float:
 def p95(times: list[float]) -> float:
     """Return the 95th percentile."""
     return float(np.percentile(times, 95))
-
-
-def interleaved(one: Callable[[], object], two: Callable[[], object]) -> tuple[float, float]:
-    """Return the medians of two acts measured in turns."""
-    pairs = [(timed(one), timed(two)) for _ in range(5)]
-    return float(np.median([a for a, _ in pairs])), float(np.median([b for _, b in pairs]))
 
 
 def row(
