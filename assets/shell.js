@@ -47,6 +47,7 @@
   const link = (search) => location.origin + location.pathname + search;
   explorer.acts["copy-link"] = () => copy(link(explorer.query(explorer.view)), "Link copied");
   explorer.acts.copy = (value) => copy(value, "Id copied");
+  explorer.acts["copy-command"] = (value) => copy(value, "Command copied");
   explorer.acts["copy-job"] = function (value) {
     const here = explorer.view.using.startsWith(value) ? explorer.query(explorer.view) : `?panel=annotate&job=${value}`;
     return copy(link(here), "Link to the result copied");

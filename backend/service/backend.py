@@ -27,6 +27,7 @@ from backend.intake.linked import linked
 from backend.intake.uploads import Uploads
 from backend.jobs.queue import JobQueue
 from backend.service import cells, search, selections, space, summary, tables
+from backend.service.answer_tables import class_table, gene_table, section_table
 from backend.service.answers import Answers
 from backend.service.layers import describe
 from backend.service.planes import MONTAGE, QUERY_PREFIX, Plane, Planes
@@ -244,6 +245,13 @@ class Backend:
     def compositions(self, key: LayerKey) -> dict[str, Any]:
         """Return the cells of each class of a label in each section."""
         return self._answers(self.planes.main.atlas).compositions(key)
+
+    def answer_table(self, found: Mapping[str, Any]) -> str:
+        """Return an answer of one of the three questions as CSV with all entries."""
+        atlas = self.planes.main.atlas
+        if "entries" in found:
+            return gene_table(atlas, found)
+        return class_table(atlas, found) if "genes" in found else section_table(atlas, found)
 
     def _open_answers(self, atlas: Atlas) -> Answers:
         # What a query holds is counted in a moment, and deleted after some hours.

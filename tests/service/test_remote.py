@@ -35,7 +35,8 @@ QUESTIONS = (
     "histogram?section=beta&layer=imputed:Gad1", "anchors?section=alpha&layer=label:region",
     "means?section=alpha&layer=imputed:Gad1&label=label:type", "compositions?layer=label:type",
     "gene_means?gene=Gad1&by=label:type", "top_genes?layer=label:type&code=1",
-    "download?section=alpha&layer=measured:Gad1",
+    "gene_means?gene=Gad1&format=csv", "top_genes?layer=label:type&code=1&format=csv",
+    "compositions?layer=label:type&format=csv", "download?section=alpha&layer=measured:Gad1",
 )  # fmt: skip
 
 
