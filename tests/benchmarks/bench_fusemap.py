@@ -30,7 +30,8 @@ from backend.models.common.checkpoint import load_checkpoint
 from backend.models.common.prep import gene_index, normalised, prepare, union_of_genes
 from backend.models.fusemap.factors import FactorFit
 from backend.models.fusemap.model import Model, from_checkpoint
-from backend.models.fusemap.space import fit_space, make_references, map_cells
+from backend.models.fusemap.references import make_references
+from backend.models.fusemap.space import fit_space, map_cells
 from backend.models.fusemap.tasks import AnnotateParams, annotate, impute
 from backend.store.atlas import Atlas
 from tests.models.simulated import simulate

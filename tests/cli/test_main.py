@@ -126,7 +126,12 @@ def test_the_whole_way_on_the_command_line(
     atlas, checkpoint = tmp_path / "mine.zarr", tmp_path / "mine.ckpt"
     tiny_atlas(atlas, with_embedding=False)
     # Small parameters, so that the test is about the way and not the fit.
-    train_fusemap(atlas, checkpoint, TrainParams(k=3, iterations=10, trust=False), RunContext())
+    train_fusemap(
+        atlas,
+        checkpoint,
+        TrainParams(k=3, scale="log1p", refine=False, iterations=10, trust=False),
+        RunContext(),
+    )
     assert main(["embed", str(atlas), "--checkpoint", str(checkpoint), "--no-umap"]) == 0
     query = _h5ad(tmp_path / "query.h5ad", GENES, n=240)
     before = query.read_bytes()
@@ -152,7 +157,12 @@ def test_a_query_without_shared_genes_is_refused_and_nothing_is_written(
 ) -> None:
     atlas, checkpoint = tmp_path / "mine.zarr", tmp_path / "mine.ckpt"
     tiny_atlas(atlas, with_embedding=False)
-    train_fusemap(atlas, checkpoint, TrainParams(k=3, iterations=5, trust=False), RunContext())
+    train_fusemap(
+        atlas,
+        checkpoint,
+        TrainParams(k=3, scale="log1p", refine=False, iterations=5, trust=False),
+        RunContext(),
+    )
     query = _h5ad(tmp_path / "query.h5ad", tuple(f"Other{i}" for i in range(12)))
     out = tmp_path / "out.h5ad"
     assert main(["annotate", str(atlas), str(query), "-o", str(out)]) == 2

@@ -36,7 +36,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     bare = replace(first, id="bare", counts=first.counts[:, :0], genes=(), unit="none")
     atlas = write_atlas(folder / "atlas.zarr", "Simulated", [first, second, bare], simulated=True)
     checkpoint = folder / "checkpoint"
-    train_fusemap(atlas, checkpoint, TrainParams(k=6, iterations=30, trust=False))
+    train_fusemap(atlas, checkpoint, TrainParams(k=6, scale="log1p", refine=False, iterations=30))
     embed_atlas(atlas, checkpoint)
     return Trained(atlas, checkpoint, write_h5ad(third, folder / "query.h5ad"), simulation)
 

@@ -1,4 +1,4 @@
-"""Genes hidden from a data set that another one measures: how k is chosen and trust is earned.
+"""Genes hidden from a data set that another one measures: how choices are made and trust earned.
 
 A bridge gene of a data set is one that another data set measures too. Hiding it in every section
 of the data set, fitting again and comparing its scores with what was measured shows how well the
@@ -7,55 +7,67 @@ gene would have been imputed. With one data set only, sections take the place of
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
 
-from backend.core.job import RunContext
-from backend.models.common.baselines import knn_values, principal_components
-from backend.models.fusemap.factors import FactorFit, balance_weights, fit, posterior
-from backend.models.fusemap.space import Reference
+from backend.core.data import SectionData
+from backend.core.errors import NoSharedGenes
+from backend.models.fusemap.references import Reference
+from backend.models.fusemap.space import Space, map_cells
+from backend.models.fusemap.trial import Sample, without
 
 #: Parts that bridge genes are hidden in; a fifth of them at a time.
 HIDING_FOLDS = 5
-#: Iterations of a fit that is only there to be checked.
-QUICK_ITERATIONS = 50
-#: Numbers of factors to choose among.
-CANDIDATES = (6, 8, 10, 12, 16)
-#: Cells that the baseline looks at, per target and source section, and sources per target.
-TARGET_CELLS, SOURCE_CELLS, SOURCES = 1_000, 2_000, 3
-#: Genes that the baseline's components are taken of, at most.
-WIDEST_PCA = 400
+#: A data set with fewer bridge genes than this is flagged: its imputation rests on little.
+FEW_BRIDGES = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Hidden:
-    """Held-out genes, one row per (section, gene): Pearson r and the sd of the score."""
+class Plan:
+    """Which genes are hidden when.
 
-    section: NDArray[np.int64]
-    gene: NDArray[np.int64]
-    r: NDArray[np.float64]
-    score_sd: NDArray[np.float64]
+    unit : (s,) data set of every section
+    fold : (u, g) when a gene is hidden in a data set, -1 where it never is
+    """
+
     unit: NDArray[np.int64]
+    fold: NDArray[np.int64]
 
-    def mean_r(self) -> float:
-        """Return the mean over units of the mean r of their hidden genes; nan without any."""
-        means = [self.r[self.unit == u].mean() for u in np.unique(self.unit)]
-        return float(np.mean(means)) if means else float("nan")
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is too little to hide."""
+        return bool((self.fold >= 0).sum() < 2 * HIDING_FOLDS)
+
+    def hidden(self, section: int, fold: int) -> NDArray[np.bool_]:
+        """Return which genes of the union are hidden in a section, (g,)."""
+        return np.asarray(self.fold[self.unit[section]] == fold)
 
 
-def hiding_plan(
-    references: Sequence[Reference], n_genes: int, seed: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the unit of every section (s,), and the fold of every gene in every unit (u, g).
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """Hidden genes of one section as a fit that never saw them scores them.
 
-    The fold is -1 where the unit does not measure the gene or no other unit does. A gene's folds
-    differ between units as far as there are folds, so that something is left to learn it from.
+    section : place of the section;  genes : (h,) places in the union
+    score, truth : (d, h) of the drawn cells, both standardised (the truth on the log1p scale)
+    misfit, detected : (d,) of the drawn cells: misfit on seen genes, and how many were detected
+    """
+
+    section: int
+    genes: NDArray[np.int64]
+    score: NDArray[np.float64]
+    truth: NDArray[np.float64]
+    misfit: NDArray[np.float64]
+    detected: NDArray[np.float64]
+
+
+def hiding_plan(references: Sequence[Reference], n_genes: int, seed: int) -> Plan:
+    """Return a plan in which every bridge gene is hidden once in every data set.
+
+    A gene's folds differ between data sets as far as there are folds, so that something is left to
+    learn it from.
     """
     names = [r.dataset for r in references]
     if len(set(names)) < 2:
@@ -68,186 +80,55 @@ def hiding_plan(
     first = rng.permutation(n_genes) % HIDING_FOLDS
     fold = (first + np.cumsum(measured, axis=0) - 1) % HIDING_FOLDS
     bridge = measured & (measured.sum(axis=0) > 1)
-    return unit, np.where(bridge, fold, -1)
+    return Plan(unit, np.where(bridge, fold, -1))
 
 
-def hide_and_score(
-    references: Sequence[Reference],
-    n_genes: int,
-    k: int,
-    folds: Sequence[int],
-    seed: int,
-    ctx: RunContext,
-) -> Hidden:
-    """Return how well hidden bridge genes are imputed by a fit that never saw them.
-
-    Parameters
-    ----------
-    references : sequence of Reference
-    n_genes : int
-    k : int
-    folds : sequence of int
-        Which parts to hide in turn.
-    seed : int
-        Of the plan.
-    ctx : RunContext
-    """
-    unit, plan = hiding_plan(references, n_genes, seed)
-    weights = balance_weights(
-        [r.prepared.n_cells for r in references], [r.dataset for r in references]
-    )
-    fitted = references[0].fitted
-    rows: list[tuple[NDArray[Any], ...]] = []
-    for i, fold in enumerate(folds):
-        hidden = [(plan[u] == fold)[fitted] for u in unit]
-        moments = [r.moments.without(h) for r, h in zip(references, hidden, strict=True)]
-        part = ctx.part(i / len(folds), (i + 1) / len(folds))
-        state = fit(moments, len(fitted), weights, FactorFit(k, QUICK_ITERATIONS), part)
-        for s, (r, h) in enumerate(zip(references, hidden, strict=True)):
-            genes, r_held, sd = _score(r, h, state.embedding, state.noise[s])
-            rows.append((np.full(len(genes), s), genes, r_held, sd, np.full(len(genes), unit[s])))
-    columns = [np.concatenate(column) for column in zip(*rows, strict=True)]
-    section, gene, held, sd, units = columns
-    return Hidden(section.astype(np.int64), gene.astype(np.int64), held, sd, units.astype(np.int64))
+def hide(references: Sequence[Reference], plan: Plan, fold: int) -> list[Reference]:
+    """Return the sections without the genes that one fold hides from them."""
+    return [without(r, plan.hidden(s, fold)) for s, r in enumerate(references)]
 
 
-def _score(
-    reference: Reference, hidden: NDArray[np.bool_], embedding: torch.Tensor, noise: torch.Tensor
-) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
-    """Genes hidden in a section, r of score and measurement, and sd of the score."""
-    out = hidden[reference.moments.genes.cpu().numpy()]
-    seen = torch.from_numpy(np.flatnonzero(~out)).to(embedding.device)
-    rows = embedding[reference.moments.genes]
-    reader = torch.zeros_like(rows)
-    reader[seen] = posterior(rows[seen], noise).reader
-    zz, yz = reference.moments.of(reader)
-    e = rows[torch.from_numpy(np.flatnonzero(out)).to(embedding.device)]
-    cross = (yz[torch.from_numpy(np.flatnonzero(out)).to(yz.device)] * e).sum(dim=1)
-    sd = ((e @ zz) * e).sum(dim=1).clamp_min(0).sqrt()
-    r = torch.where(sd > 1e-9, cross / sd.clamp_min(1e-9), torch.zeros_like(sd))
-    return reference.seen[out], r.cpu().numpy(), sd.cpu().numpy()
+def guesses(
+    space: Space, seen: Sequence[Reference], samples: Sequence[Sample], plan: Plan, fold: int
+) -> Iterator[Guess]:
+    """Yield the hidden genes of every section as ``space``, fitted to ``seen``, scores them."""
+    known = space.known
+    for s, (r, sample) in enumerate(zip(seen, samples, strict=True)):
+        hidden = plan.hidden(s, fold)[sample.plain.genes]
+        genes = sample.plain.genes[hidden]
+        genes = genes[known[genes]]
+        if not len(genes):
+            continue
+        try:
+            mapped = map_cells(space, r.prepared, r.graph, space.noise[r.id])
+        except NoSharedGenes:
+            continue
+        drawn = sample.drawn
+        score = mapped.z[drawn] @ space.embedding[genes].T
+        detected = r.prepared.x.getnnz(axis=1)[drawn].astype(np.float64)
+        yield Guess(s, genes, score, sample.standard(genes), mapped.misfit[drawn], detected)
 
 
-def choose_k(
-    references: Sequence[Reference], n_genes: int, seed: int, ctx: RunContext
-) -> tuple[int, dict[str, float]]:
-    """Return the number of factors that imputes hidden bridge genes best, and the mean r of each.
-
-    Ten where nothing can be hidden (a single section, or no gene measured twice).
-    """
-    widest = max(len(r.core) for r in references)
-    candidates = [k for k in CANDIDATES if k <= max(widest // 3, 2)] or [max(widest // 3, 1)]
-    _, plan = hiding_plan(references, n_genes, seed)
-    if (plan >= 0).sum() < 2 * HIDING_FOLDS:
-        return min(10, candidates[-1]), {}
-    found = {}
-    for i, k in enumerate(candidates):
-        part = ctx.part(i / len(candidates), (i + 1) / len(candidates))
-        found[k] = hide_and_score(references, n_genes, k, range(2), seed, part).mean_r()
-    best = max(found, key=lambda k: found[k])
-    return best, {str(k): r for k, r in found.items()}
-
-
-def baseline_r(
-    references: Sequence[Reference],
-    n_genes: int,
-    folds: Sequence[int],
-    seed: int,
-    ctx: RunContext,
-) -> NDArray[np.float64]:
-    """Return r of the plain baseline on the same hidden genes, (s, g), nan where not tested.
-
-    kNN-50 in the first 20 components of shared, standardised genes, the mean over source sections
-    of other units.
-    """
-    unit, plan = hiding_plan(references, n_genes, seed)
-    rng = np.random.default_rng(seed)
-    cells = [_sample(r, SOURCE_CELLS, rng) for r in references]
-    out = np.full((len(references), n_genes), np.nan)
-    for t, target in enumerate(references):
-        ctx.step(t / len(references), "Checking genes against the plain baseline")
-        seen = np.zeros(n_genes, dtype=bool)
-        seen[target.seen] = True
-        rows = cells[t][:TARGET_CELLS]
-        for fold in folds:
-            hidden = (plan[unit[t]] == fold) & seen
-            genes = np.flatnonzero(hidden)
-            guess, votes = np.zeros((len(rows), len(genes))), np.zeros(len(genes))
-            for s in _sources(references, unit, t, hidden):
-                source = references[s]
-                wanted = np.flatnonzero(hidden[source.prepared.genes])
-                at = np.searchsorted(genes, source.prepared.genes[wanted])
-                guess[:, at] += _by_neighbours(source, cells[s], target, rows, hidden, wanted)
-                votes[at] += 1
-            _fill_r(out[t], target, rows, guess[:, votes > 0], genes[votes > 0])
-    return out
-
-
-def _sample(r: Reference, most: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Draw some cells of a section, in random order."""
-    return rng.permutation(r.prepared.n_cells)[:most]
-
-
-def _sources(
-    references: Sequence[Reference],
-    unit: NDArray[np.int64],
-    target: int,
-    hidden: NDArray[np.bool_],
-) -> list[int]:
-    """Sections of other units that share most genes with the target, and measure hidden ones."""
-    seen = np.setdiff1d(references[target].seen, np.flatnonzero(hidden))
-    shared = {
-        s: len(np.intersect1d(r.prepared.genes, seen))
-        for s, r in enumerate(references)
-        if unit[s] != unit[target] and hidden[r.prepared.genes].any()
-    }
-    order = sorted((s for s in shared if shared[s] >= 2), key=lambda s: -shared[s])
-    return order[:SOURCES]
-
-
-def _standardised(
-    r: Reference, rows: NDArray[np.int64], columns: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """Standardise a few cells and genes, dense."""
-    p = r.prepared
-    x = np.asarray(csr_matrix(p.x[rows][:, columns]).todense(), dtype=np.float64)
-    return (x - p.mean[columns]) / p.sd[columns]
-
-
-def _by_neighbours(
-    source: Reference,
-    source_rows: NDArray[np.int64],
-    target: Reference,
-    target_rows: NDArray[np.int64],
-    hidden: NDArray[np.bool_],
-    wanted: NDArray[np.int64],
-) -> NDArray[np.float64]:
-    """Values of wanted genes of the source at the target's nearest neighbours."""
-    common, a, b = np.intersect1d(source.prepared.genes, target.prepared.genes, return_indices=True)
-    keep = np.flatnonzero(~hidden[common])[:WIDEST_PCA]
-    both = np.concatenate(
-        [
-            _standardised(source, source_rows, a[keep]),
-            _standardised(target, target_rows, b[keep]),
-        ]
-    )
-    scores = principal_components(both, 20)
-    n = len(source_rows)
-    return knn_values(
-        scores[:n], _standardised(source, source_rows, wanted), scores[n:], k=min(50, n)
-    )
-
-
-def _fill_r(
-    out: NDArray[np.float64],
-    target: Reference,
-    rows: NDArray[np.int64],
-    guess: NDArray[np.float64],
-    genes: NDArray[np.int64],
-) -> None:
-    """Write r of guessed and measured values of the genes."""
-    columns = np.searchsorted(target.prepared.genes, genes)
-    truth = _standardised(target, rows, columns)
-    a, b = guess - guess.mean(axis=0), truth - truth.mean(axis=0)
+def correlation(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return Pearson's r of the columns of two tables, 0 where one is constant."""
+    a, b = a - a.mean(axis=0), b - b.mean(axis=0)
     norm = np.sqrt((a**2).sum(axis=0) * (b**2).sum(axis=0))
-    out[genes] = np.where(norm > 0, (a * b).sum(axis=0) / np.where(norm > 0, norm, 1), 0.0)
+    return np.where(norm > 1e-12, (a * b).sum(axis=0) / np.where(norm > 1e-12, norm, 1.0), 0.0)
+
+
+def mean_by_unit(found: Sequence[tuple[int, NDArray[np.float64]]]) -> float:
+    """Return the mean over data sets of the mean of their values; nan without any."""
+    units = {u for u, _ in found}
+    means = [np.concatenate([v for w, v in found if w == u]).mean() for u in units]
+    return float(np.mean(means)) if means else float("nan")
+
+
+def bridge_counts(sections: Sequence[SectionData]) -> dict[str, int]:
+    """Return how many genes of every data set another data set measures too."""
+    panels: dict[str, set[str]] = {}
+    for s in sections:
+        panels.setdefault(s.dataset or s.id, set()).update(g.upper() for g in s.genes)
+    return {
+        name: sum(any(g in other for n, other in panels.items() if n != name) for g in panel)
+        for name, panel in panels.items()
+    }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,10 +14,14 @@ from backend.core.layers import Category
 from backend.models.common.calibration import ThresholdRow
 from backend.models.common.checkpoint import Checkpoint
 from backend.models.fusemap.card import CARD
+from backend.models.fusemap.conformal import CellTrust
 from backend.models.fusemap.heads import Calibration, Head, HeldOut
+from backend.models.fusemap.inputs import SCALES, Scale
+from backend.models.fusemap.refine import Refiner
 from backend.models.fusemap.space import Space
 
 SECTION_ARRAYS = ("genes", "mean", "sd", "level", "profile")
+CELL_ARRAYS = ("weights", "edges", "widths")
 HEAD_ARRAYS = ("weights", "intercept", "mean", "sd", "centres", "precision")
 
 
@@ -57,8 +61,11 @@ class LabelHead:
 class Model:
     """A trained FuseMap model. Space 0 is the one that cells are shown and genes imputed in.
 
-    gene_embedding, gene_offset, gene_trust : (g, k), (g,), (g, 3) float32
-        The imputation table: max(0, offset + z . embedding); held-out r, baseline r, predicted r.
+    gene_embedding, gene_offset, gene_trust : (g, k), (g,), (g, 7) float32
+        The imputation table: max(0, offset + z . embedding); columns of ``backend.core.trust``.
+    scale : how expression enters
+    slopes, slope : what z of a section is multiplied by for imputation; of other sections
+    cells : certainty of single cells, or None where nothing could be hidden
     """
 
     genes: tuple[str, ...]
@@ -71,6 +78,10 @@ class Model:
     categories: Mapping[str, tuple[Category, ...]]
     heads: tuple[LabelHead, ...]
     about: Mapping[str, Any]
+    scale: Scale = "log1p"
+    slopes: Mapping[str, float] = field(default_factory=dict)
+    slope: float = 1.0
+    cells: CellTrust | None = None
 
     def record(self, section_id: str) -> SectionRecord | None:
         """Return what is kept of a section, or None where it was not trained on."""
@@ -87,14 +98,11 @@ def to_checkpoint(model: Model) -> Checkpoint:
     }
     for i, section in enumerate(model.sections):
         for name in SECTION_ARRAYS:
-            tensors[f"section/{i}/{name}"] = getattr(section, name)
+            tensors[f"section/{i}/{name}"] = _narrow(getattr(section, name))
     for j, space in enumerate(model.spaces):
-        known = np.flatnonzero(space.known)
-        tensors[f"space/{j}/genes"] = known
-        tensors[f"space/{j}/embedding"] = space.embedding[known]
-        for i, section in enumerate(model.sections):
-            if section.id in space.noise:
-                tensors[f"space/{j}/noise/{i}"] = space.noise[section.id]
+        _put_space(tensors, f"space/{j}", space, model.sections)
+    if model.cells is not None:
+        tensors |= {f"cells/{name}": getattr(model.cells, name) for name in CELL_ARRAYS}
     for h, labelled in enumerate(model.heads):
         _put_head(tensors, f"head/{h}", labelled.head)
     card = {
@@ -107,6 +115,10 @@ def to_checkpoint(model: Model) -> Checkpoint:
             for s in model.sections
         ],
         "n_spaces": len(model.spaces),
+        "members": [[m.shape[1] for m in space.members] for space in model.spaces],
+        "scale": model.scale,
+        "slopes": dict(model.slopes),
+        "slope": model.slope,
         "labels": {name: [list(c) for c in cats] for name, cats in model.categories.items()},
         "heads": [_head_json(labelled) for labelled in model.heads],
     }
@@ -140,20 +152,14 @@ def _read(card: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]) -> Model
             record["dataset"],
             record["unit"],
             record["n_cells"],
-            *(tensors[f"section/{i}/{name}"] for name in SECTION_ARRAYS),
+            *(_wide(tensors[f"section/{i}/{name}"]) for name in SECTION_ARRAYS),
         )
         for i, record in enumerate(card["sections"])
     )
+    members = card.get("members", [[]] * card["n_spaces"])
     spaces = tuple(
-        Space(
-            _spread(tensors[f"space/{j}/embedding"], tensors[f"space/{j}/genes"], card["genes"]),
-            {
-                s.id: tensors[f"space/{j}/noise/{i}"]
-                for i, s in enumerate(sections)
-                if f"space/{j}/noise/{i}" in tensors
-            },
-        )
-        for j in range(card["n_spaces"])
+        _get_space(tensors, f"space/{j}", sections, card["genes"], widths)
+        for j, widths in enumerate(members)
     )
     heads = tuple(
         LabelHead(
@@ -179,7 +185,85 @@ def _read(card: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]) -> Model
         },
         heads=heads,
         about=card,
+        scale=SCALES[SCALES.index(card.get("scale", "log1p"))],
+        slopes=card.get("slopes", {}),
+        slope=card.get("slope", 1.0),
+        cells=_get_cells(card, tensors),
     )
+
+
+def _get_cells(card: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]) -> CellTrust | None:
+    """Read what is known of the certainty of cells."""
+    if "cells/widths" not in tensors:
+        return None
+    about = card["metrics"]["cells"]
+    coverage = about["coverage_on_fresh_genes"]
+    return CellTrust(
+        weights=tensors["cells/weights"],
+        edges=tensors["cells/edges"],
+        widths=tensors["cells/widths"],
+        coverage=float("nan") if coverage is None else coverage,
+        rank_correlation=about["rank_correlation_with_error"],
+    )
+
+
+def _put_space(
+    tensors: dict[str, NDArray[Any]], place: str, space: Space, sections: Sequence[SectionRecord]
+) -> None:
+    """Add the arrays of a space: rows of known genes only, single precision."""
+    known = np.flatnonzero(space.known)
+    tensors[f"{place}/genes"] = known.astype(np.int32)
+    tensors[f"{place}/embedding"] = space.embedding[known].astype(np.float32)
+    for i, section in enumerate(sections):
+        if section.id in space.noise:
+            tensors[f"{place}/noise/{i}"] = space.noise[section.id].astype(np.float32)
+    if space.mix is not None:
+        tensors[f"{place}/mix"] = space.mix
+        joined = np.concatenate([m[known] for m in space.members], axis=1)
+        tensors[f"{place}/members"] = joined.astype(np.float32)
+    if space.refiner is not None:
+        for i, (w, b) in enumerate(zip(space.refiner.weights, space.refiner.biases, strict=True)):
+            tensors[f"{place}/refiner/{i}/weight"] = w
+            tensors[f"{place}/refiner/{i}/bias"] = b
+
+
+def _get_space(
+    tensors: Mapping[str, NDArray[Any]],
+    place: str,
+    sections: Sequence[SectionRecord],
+    genes: Sequence[str],
+    widths: Sequence[int],
+) -> Space:
+    """Read the space stored at ``place``."""
+    known = tensors[f"{place}/genes"].astype(np.int64)
+    noise = {
+        s.id: tensors[f"{place}/noise/{i}"].astype(np.float64)
+        for i, s in enumerate(sections)
+        if f"{place}/noise/{i}" in tensors
+    }
+    embedding = _spread(tensors[f"{place}/embedding"], known, genes)
+    members: tuple[NDArray[np.float64], ...] = ()
+    if widths:
+        joined = _spread(tensors[f"{place}/members"], known, genes)
+        members = tuple(np.split(joined, np.cumsum(widths)[:-1], axis=1))
+    layers = range(sum(name.startswith(f"{place}/refiner/") for name in tensors) // 2)
+    refiner = None
+    if layers:
+        refiner = Refiner(
+            tuple(tensors[f"{place}/refiner/{i}/weight"] for i in layers),
+            tuple(tensors[f"{place}/refiner/{i}/bias"] for i in layers),
+        )
+    return Space(embedding, noise, members, tensors.get(f"{place}/mix"), refiner)
+
+
+def _narrow(values: NDArray[Any]) -> NDArray[Any]:
+    """Half the bytes: places as int32, numbers as float32."""
+    return values.astype(np.int32 if values.dtype.kind == "i" else np.float32)
+
+
+def _wide(values: NDArray[Any]) -> NDArray[Any]:
+    """Give the precision back that arithmetic wants."""
+    return values.astype(np.int64 if values.dtype.kind == "i" else np.float64)
 
 
 def _spread(

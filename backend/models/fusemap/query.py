@@ -17,9 +17,9 @@ from backend.models.common.prep import (
     gene_index,
     gene_statistics,
     normalised,
-    prepare,
     prepare_like,
 )
+from backend.models.fusemap.inputs import like_scale, prepare_on
 from backend.models.fusemap.model import LabelHead, Model, SectionRecord
 from backend.models.fusemap.nearest import Near, profile, rank_sections
 from backend.models.fusemap.space import LEAST_SHARED_GENES, Mapped, map_cells
@@ -28,6 +28,15 @@ from backend.models.fusemap.space import LEAST_SHARED_GENES, Mapped, map_cells
 LEAST_CELLS, OWN_STATISTICS = 10, 200
 #: Ridge for genes that the model does not know.
 NEW_GENE_RIDGE = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Imputable:
+    """Cells as the imputation table reads them: z, niche (n, k), certainty (n,) in 0..1 or None."""
+
+    z: NDArray[np.float64]
+    niche: NDArray[np.float64]
+    certainty: NDArray[np.float32] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +65,17 @@ class Query:
         noise = model.spaces[space].noise.get(known.id) if known else None
         prepared = self.prepared
         if self.source is not None and known is not None and noise is not None:
-            noise = noise[np.searchsorted(known.genes, prepared.genes)]
+            noise = noise[..., np.searchsorted(known.genes, prepared.genes)]
         return map_cells(model.spaces[space], prepared, self.graph, noise, None, self.device)
+
+    def for_imputation(self, model: Model, mapped: Mapped) -> Imputable:
+        """Return what values of genes are made of: z and niche times the section's slope."""
+        slope = model.slopes.get(self.own.id, model.slope) if self.own else model.slope
+        certainty = None
+        if model.cells is not None:
+            detected = self.prepared.x.getnnz(axis=1).astype(np.float64)
+            certainty = model.cells.certainty(mapped.misfit, detected)
+        return Imputable(slope * mapped.z, slope * mapped.niche, certainty)
 
 
 def open_query(section: SectionData, model: Model, device: str = "cpu") -> Query:
@@ -87,8 +105,9 @@ def open_query(section: SectionData, model: Model, device: str = "cpu") -> Query
     if section.n_cells < OWN_STATISTICS:
         source = _source(section, model, index)
         arrays = source.genes, source.mean, source.sd, source.level
-        return Query(section, prepare_like(section, index, *arrays), graph, source, None, device)
-    prepared = prepare(section, index)
+        small = like_scale(prepare_like(section, index, *arrays), model.scale)
+        return Query(section, small, graph, source, None, device)
+    prepared = prepare_on(section, index, model.scale)
     own = model.record(section.id)
     if own is not None and not _is_same(own, section, prepared):
         own = None
@@ -159,9 +178,9 @@ def head_for(
 
 
 def new_genes(
-    query: Query, mapped: Mapped, model: Model
+    query: Query, z: NDArray[np.float64], model: Model
 ) -> tuple[tuple[str, ...], NDArray[np.float32], NDArray[np.float32]]:
-    """Return genes of the query that the model does not know, by one ridge solve on z.
+    """Return genes of the query that the model does not know, by one ridge solve on z (n, k).
 
     Returns
     -------
@@ -170,15 +189,15 @@ def new_genes(
     """
     index = gene_index(model.genes)
     columns = [j for j, g in enumerate(query.section.genes) if g.upper() not in index]
-    k = mapped.z.shape[1]
+    k = z.shape[1]
     if not columns:
         return (), np.zeros((0, k), np.float32), np.zeros(0, np.float32)
     x = csr_matrix(normalised(query.section.counts, query.section.is_counts)[:, columns])
     mean, _ = gene_statistics(x)
-    centred = mapped.z - mapped.z.mean(axis=0)
+    centred = z - z.mean(axis=0)
     right = np.asarray(x.T @ centred)
     left = centred.T @ centred + NEW_GENE_RIDGE * np.eye(k)
     embedding = np.linalg.solve(left, right.T).T
-    offset = mean - embedding @ mapped.z.mean(axis=0)
+    offset = mean - embedding @ z.mean(axis=0)
     symbols = tuple(query.section.genes[j] for j in columns)
     return symbols, embedding.astype(np.float32), offset.astype(np.float32)

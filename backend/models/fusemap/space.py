@@ -12,9 +12,7 @@ from scipy.sparse import csr_matrix
 
 from backend.core.errors import NoSharedGenes
 from backend.core.job import RunContext
-from backend.models.common.graphs import delaunay_graph
-from backend.models.common.prep import Prepared
-from backend.models.fusemap.core import core_columns
+from backend.models.common.prep import Prepared, weighted_product
 from backend.models.fusemap.factors import (
     NOISE_FLOOR,
     FactorFit,
@@ -27,69 +25,11 @@ from backend.models.fusemap.factors import (
     read_cells,
 )
 from backend.models.fusemap.moments import Moments, moments_of
+from backend.models.fusemap.references import Reference
+from backend.models.fusemap.refine import Refiner, refined
 
 #: A section with fewer genes in common with a space is not mapped into it.
 LEAST_SHARED_GENES = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """A training section as the fits see it.
-
-    prepared : all its genes
-    core : (p,) columns of ``prepared`` that the fit sees
-    moments : of the core; its genes are places in ``fitted``
-    fitted : (c,) places in the union of all genes that the fit sees, the same for all sections
-    """
-
-    id: str
-    dataset: str
-    prepared: Prepared
-    core: NDArray[np.int64]
-    moments: Moments
-    fitted: NDArray[np.int64]
-    graph: csr_matrix
-
-    @property
-    def seen(self) -> NDArray[np.int64]:
-        """Places in the union of the genes of this section that the fit sees, (p,)."""
-        return self.prepared.genes[self.core]
-
-
-def make_references(
-    names: Sequence[tuple[str, str]],
-    prepared: Sequence[Prepared],
-    xy: Sequence[NDArray[np.float32]],
-    n_genes: int,
-    device: str = "cpu",
-    samples: Sequence[NDArray[np.int64] | None] | None = None,
-) -> list[Reference]:
-    """Return sections ready to be fitted together.
-
-    Parameters
-    ----------
-    names : sequence of (section id, data set)
-    prepared : sequence of Prepared
-    xy : sequence of (n, 2) float32
-    n_genes : int
-        Size of the union.
-    device : str
-    samples : sequence of (m,) int64 or None
-        Rows that the moments of a section are taken of; all where None.
-    """
-    columns = core_columns(prepared, n_genes)
-    seen = [p.genes[c] for p, c in zip(prepared, columns, strict=True)]
-    fitted = np.unique(np.concatenate(seen))
-    out = []
-    for i, (id_, dataset) in enumerate(names):
-        part = prepared[i].columns(columns[i])
-        rows = samples[i] if samples else None
-        if rows is not None:
-            part = Prepared(csr_matrix(part.x[rows]), part.genes, part.mean, part.sd)
-        moments = moments_of(part, device, np.searchsorted(fitted, part.genes))
-        graph = delaunay_graph(xy[i])
-        out.append(Reference(id_, dataset, prepared[i], columns[i], moments, fitted, graph))
-    return out
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,16 +37,53 @@ class Space:
     """A gene embedding and the noise of the sections that it was fitted to.
 
     embedding : (g, k) float64; rows of genes that no section of it measures are zero
-    noise : section id to (p,) float64, in the order of the section's panel
+    noise : section id to (p,) float64, in the order of the section's panel; (m, p) where members
+    members : gene embeddings (g, k_i) of several fits whose scores are averaged; see ``average``
+    mix : (sum of k_i, k) float64, from the members' z side by side to z
+    refiner : what moves z after the posterior, or None
     """
 
     embedding: NDArray[np.float64]
     noise: dict[str, NDArray[np.float64]]
+    members: tuple[NDArray[np.float64], ...] = ()
+    mix: NDArray[np.float64] | None = None
+    refiner: Refiner | None = None
 
     @property
     def known(self) -> NDArray[np.bool_]:
         """Which genes of the union it knows, (g,)."""
         return np.asarray((self.embedding != 0).any(axis=1))
+
+    def reader(
+        self, genes: NDArray[np.int64], noise: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], float]:
+        """Return the linear map from a panel to z, (p, k), and how vague it leaves z, 0..1.
+
+        Parameters
+        ----------
+        genes : (p,) int64
+        noise : (p,) or (m, p) float64
+
+        Notes
+        -----
+        Vagueness is the mean posterior variance of z, 1 for a panel that says nothing.
+        """
+        parts, vague = [], []
+        for own, psi in zip(self.members or (self.embedding,), np.atleast_2d(noise), strict=True):
+            post = posterior(torch.from_numpy(own[genes]), torch.from_numpy(psi))
+            parts.append(post.reader.numpy())
+            vague.append(float(post.covariance.trace()) / own.shape[1])
+        found = np.concatenate(parts, axis=1)
+        return found if self.mix is None else found @ self.mix, float(np.mean(vague))
+
+    def adapted(
+        self, genes: NDArray[np.int64], moments: Moments, device: str = "cpu"
+    ) -> NDArray[np.float64]:
+        """Return the noise of a panel that the space was not fitted to, as ``noise`` holds it."""
+        each = self.members or (self.embedding,)
+        rows = [torch.from_numpy(own[genes]).to(device) for own in each]
+        found = np.stack([adapt_noise(moments, r).cpu().numpy() for r in rows])
+        return found if self.members else found[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +175,7 @@ def map_cells(
     prepared : Prepared
     graph : (n, n) csr_matrix
         Row-normalised neighbours.
-    noise : (p,) float64 or None
+    noise : (p,) or (m, p) float64, or None
         Noise of the section's panel where it is known; adapted to the cells where None.
     moments : Moments or None
         Of ``prepared``, where they are at hand.
@@ -213,14 +190,14 @@ def map_cells(
     part = prepared
     if not shared.all():
         part = prepared.columns(np.flatnonzero(shared))
-        noise, moments = (noise[shared] if noise is not None else None), None
-    rows = torch.from_numpy(space.embedding[part.genes]).to(device)
+        noise, moments = (noise[..., shared] if noise is not None else None), None
     if noise is None:
-        own = adapt_noise(moments or moments_of(part, device), rows)
-    else:
-        own = torch.from_numpy(noise).to(device)
-    z = read_cells(part, posterior(rows, own))
-    error = misfit(part, space.embedding[part.genes], own.cpu().numpy(), z)
+        noise = space.adapted(part.genes, moments or moments_of(part, device), device)
+    reader, vague = space.reader(part.genes, noise)
+    z = weighted_product(part.x, part.mean, part.sd, reader)
+    if space.refiner is not None:
+        z = refined(space.refiner, z, graph, vague)
+    error = misfit(part, space.embedding[part.genes], np.atleast_2d(noise).mean(axis=0), z)
     return Mapped(z, niche_mean(z, graph), error, len(part.genes))
 
 

@@ -14,15 +14,21 @@ from backend.core.data import Column, Matrix, Provenance, SectionData, TaskResul
 from backend.core.errors import NoSharedGenes, UnknownGene, UnknownLayer, did_you_mean
 from backend.core.job import RunContext
 from backend.core.layers import MISSING, LayerKey
+from backend.core.trust import GeneTrust
 from backend.models.common.checkpoint import Checkpoint
 from backend.models.common.prep import gene_index
 from backend.models.fusemap.card import CARD
+from backend.models.fusemap.conformal import COVERAGE
 from backend.models.fusemap.heads import LEAST_CONFIDENCE, Calibration, Prediction, predict
 from backend.models.fusemap.model import LabelHead, Model, from_checkpoint
 from backend.models.fusemap.nearest import Near
 from backend.models.fusemap.query import Query, head_for, nearest_sections, new_genes, open_query
 from backend.models.fusemap.space import Mapped
 
+#: What imputed values are; median depth is that of the section that measured the gene.
+UNIT = "log1p of counts per median depth, imputed"
+#: Column of the spread of a gene in the table of trust.
+SPREAD = GeneTrust._fields.index("spread")
 #: Sections listed as most similar.
 LISTED = 10
 
@@ -50,11 +56,16 @@ class AnnotateParams:
 
 @dataclass(frozen=True, slots=True)
 class Embedded:
-    """A section in the common space: z and z_niche (n, k) float32, misfit (n,) float32."""
+    """A section in the common space: z and z_niche (n, k) float32, misfit (n,) float32.
+
+    z and z_niche are times the section's slope, so that offset + z . embedding is on the scale of
+    measured values. certainty : (n,) float32 in 0..1, or None where the model could not test it.
+    """
 
     z: NDArray[np.float32]
     z_niche: NDArray[np.float32]
     misfit: NDArray[np.float32]
+    certainty: NDArray[np.float32] | None = None
 
 
 def embed(
@@ -68,8 +79,8 @@ def embed(
     """
     ctx = ctx or RunContext()
     model = _model(checkpoint)
-    mapped = open_query(section, model, ctx.device).into(model, 0)
-    return _embedded(mapped)
+    query = open_query(section, model, ctx.device)
+    return _embedded(query, query.into(model, 0), model)
 
 
 def annotate(
@@ -135,7 +146,10 @@ def impute(
     checkpoint: Checkpoint | Model,
     ctx: RunContext,
 ) -> TaskResult:
-    """Return a matrix ``imputed`` (n, len(genes)) on the log1p-normalised scale.
+    """Return a matrix ``imputed`` (n, len(genes)), log1p of counts per median depth.
+
+    Where the model has tested it, also ``half width`` (n, len(genes)) of 90 % intervals on the same
+    scale and ``certainty`` (n, 1).
 
     Raises
     ------
@@ -146,14 +160,20 @@ def impute(
     model = _model(checkpoint)
     rows = [_gene_row(gene, model) for gene in genes]
     ctx.step(0.1, f"Mapping {section.title}")
-    z = embed(section, model, ctx).z
-    values = np.maximum(z @ model.gene_embedding[rows].T + model.gene_offset[rows], 0)
+    found = embed(section, model, ctx)
+    values = np.maximum(found.z @ model.gene_embedding[rows].T + model.gene_offset[rows], 0)
     names = tuple(model.genes[row] for row in rows)
     trust = {n: _trust_json(model.gene_trust[row]) for n, row in zip(names, rows, strict=True)}
+    matrices = [Matrix(section.id, "imputed", values.astype(np.float32), names)]
+    if found.certainty is not None and model.cells is not None:
+        width = model.cells.half_width(found.certainty)[:, None] * model.gene_trust[rows, SPREAD]
+        matrices.append(Matrix(section.id, "half width", width.astype(np.float32), names))
+        certainty = found.certainty[:, None]
+        matrices.append(Matrix(section.id, "certainty", certainty, ("certainty",)))
     ctx.step(1.0, "Imputed")
     return TaskResult(
-        matrices=(Matrix(section.id, "imputed", values.astype(np.float32), names),),
-        figures={"trust": trust, "unit": "log1p normalised counts, imputed"},
+        matrices=tuple(matrices),
+        figures={"trust": trust, "unit": UNIT, "interval": _interval_json(model)},
         provenance=_provenance({"genes": list(names)}, [section], model),
     )
 
@@ -163,12 +183,14 @@ def _model(checkpoint: Checkpoint | Model) -> Model:
     return checkpoint if isinstance(checkpoint, Model) else from_checkpoint(checkpoint)
 
 
-def _embedded(mapped: Mapped) -> Embedded:
-    """Single precision."""
+def _embedded(query: Query, mapped: Mapped, model: Model) -> Embedded:
+    """Ready for imputation, single precision."""
+    made = query.for_imputation(model, mapped)
     return Embedded(
-        mapped.z.astype(np.float32),
-        mapped.niche.astype(np.float32),
+        made.z.astype(np.float32),
+        made.niche.astype(np.float32),
         mapped.misfit.astype(np.float32),
+        made.certainty,
     )
 
 
@@ -253,12 +275,12 @@ def _space_matrices(
 ) -> list[Matrix]:
     """Make tables of the embedding of a section, and of genes that the checkpoint does not know."""
     names = tuple(f"factor {i + 1}" for i in range(mapped.z.shape[1]))
-    own = _embedded(mapped)
+    own = _embedded(query, mapped, model)
     out = [
         Matrix(section.id, "embedding:cell", own.z, names),
         Matrix(section.id, "embedding:niche", own.z_niche, names),
     ]
-    symbols, embedding, offset = new_genes(query, mapped, model)
+    symbols, embedding, offset = new_genes(query, own.z.astype(np.float64), model)
     if symbols:
         table = np.concatenate([embedding, offset[:, None]], axis=1)
         out.append(Matrix(section.id, "gene:new", table.T.copy(), symbols))
@@ -287,9 +309,22 @@ def _near_json(near: Near) -> dict[str, Any]:
 
 
 def _trust_json(row: NDArray[np.float32]) -> dict[str, float | None]:
-    """Held-out, baseline and predicted r of a gene, without nan."""
-    values = [None if np.isnan(v) else float(v) for v in row]
-    return dict(zip(("held_out_r", "baseline_r", "predicted_r"), values, strict=True))
+    """Say what is known of how well a gene is imputed, without nan."""
+    return {
+        name: None if np.isnan(v) else float(v)
+        for name, v in zip(GeneTrust._fields, row, strict=False)
+    }
+
+
+def _interval_json(model: Model) -> dict[str, float | None] | None:
+    """Say how far intervals of single values can be trusted."""
+    if model.cells is None:
+        return None
+    known = not math.isnan(model.cells.coverage)
+    return {
+        "nominal": COVERAGE,
+        "coverage_on_fresh_genes": model.cells.coverage if known else None,
+    }
 
 
 def _gene_row(gene: str, model: Model) -> int:

@@ -15,26 +15,28 @@ import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from scipy.sparse import csr_matrix
 
 from backend.core.data import SectionData
 from backend.core.errors import TooFewCells
 from backend.core.job import RunContext
 from backend.models.common.checkpoint import Checkpoint
+from backend.models.common.graphs import delaunay_graph
 from backend.models.common.prep import Prepared, gene_index, mean_level, prepare, union_of_genes
-from backend.models.fusemap.bridges import HIDING_FOLDS, baseline_r, choose_k, hide_and_score
+from backend.models.fusemap.average import average
+from backend.models.fusemap.bridges import FEW_BRIDGES, HIDING_FOLDS, bridge_counts
+from backend.models.fusemap.choose import Choice, choose
 from backend.models.fusemap.factors import FactorFit, FactorState
+from backend.models.fusemap.genes import gene_table, levels_of, with_predictions
+from backend.models.fusemap.inputs import Scale, on_scale
 from backend.models.fusemap.labels import LabelSettings, common_categories, train_labels
 from backend.models.fusemap.model import Model, SectionRecord, to_checkpoint
 from backend.models.fusemap.nearest import learn_niches
-from backend.models.fusemap.space import (
-    LEAST_SHARED_GENES,
-    Mapped,
-    Reference,
-    Space,
-    fit_space,
-    make_references,
-    map_cells,
-)
+from backend.models.fusemap.references import Reference, parallel, with_graphs
+from backend.models.fusemap.refining import with_refiner
+from backend.models.fusemap.space import LEAST_SHARED_GENES, Space, fit_space, map_cells
+from backend.models.fusemap.trial import Sample, draw_samples
+from backend.models.fusemap.trust import Trust, earn_trust, untested
 
 #: A section with fewer cells has no statistics worth training on.
 LEAST_TRAINING_CELLS = 50
@@ -48,7 +50,12 @@ class TrainParams:
     Parameters
     ----------
     k : int or None
-        Factors; the number that imputes hidden bridge genes best where None.
+        Factors of a single fit; where None several fits are averaged, as many as impute hidden
+        bridge genes best.
+    scale : {"log1p", "sharp"} or None
+        How expression enters; chosen on hidden genes where None.
+    refine : bool or None
+        Whether to train the masked-gene refinement; where None, if it wins on hidden genes.
     iterations : int
         Of EM.
     error : float
@@ -69,9 +76,11 @@ class TrainParams:
     """
 
     k: int | None = None
+    scale: Scale | None = None
+    refine: bool | None = None
     iterations: int = 100
     error: float = 0.1
-    cells_per_section: int = 50_000
+    cells_per_section: int = 1_000_000
     label_cells: int = 6_000
     parts: bool = True
     save_every: int = 20
@@ -83,6 +92,8 @@ class TrainParams:
         """Return parameters for a first start: less of everything, for a demo in seconds."""
         return cls(
             k=10,
+            scale="log1p",
+            refine=False,
             iterations=60,
             cells_per_section=4_000,
             label_cells=2_500,
@@ -130,61 +141,96 @@ def train(
             f"Sections need {LEAST_SHARED_GENES} genes and {LEAST_TRAINING_CELLS} cells.",
         )
     genes = union_of_genes(used)
-    references = _references(used, genes, params, ctx.part(0, 0.2))
-    k, tried = _number_of_factors(references, genes, params, ctx)
-    space = _fit_common(references, genes, k, params, ctx.part(0.4, 0.55), folder)
+    plain, graphs = _prepared(used, genes, ctx.part(0, 0.1))
+    names = [(s.id, s.dataset or s.id) for s in used]
+    samples = draw_samples(names, plain, graphs, ctx.seed)
+    choice = _choice(samples, len(genes), params, ctx.part(0.1, 0.3))
+    rows = _rows(used, params, ctx.seed)
+    prepared = [on_scale(p, choice.scale) for p in plain]
+    references = with_graphs(names, prepared, graphs, len(genes), ctx.device, rows)
+    space = _fit_common(references, genes, choice, params, ctx.part(0.3, 0.5), folder)
     mapped = [map_cells(space, r.prepared, r.graph, space.noise[r.id]) for r in references]
     centres, profiles = learn_niches([m.niche for m in mapped], ctx.seed)
-    categories, codes = common_categories(used)
-    settings = LabelSettings(params.label_cells, params.error, params.iterations, params.parts)
-    spaces, heads = train_labels(used, references, codes, len(genes), settings, ctx.part(0.55, 0.8))
-    embedding, offset = gene_table(references, space)
-    trust, bridges = _trust(references, space, mapped, k, params, ctx.part(0.8, 1.0))
+    trust = untested(len(genes))
+    if params.trust:
+        part = ctx.part(0.5, 0.75)
+        trust = earn_trust(samples, len(genes), choice, params.trust_folds, part)
+    levels = levels_of(plain, [r.dataset for r in references], len(genes))
+    trust = with_predictions(trust, references, space, mapped, levels)
+    embedding, offset = gene_table(space, levels)
     records = tuple(
         SectionRecord(
             s.id, s.dataset or s.id, s.unit, s.n_cells, r.prepared.genes, r.prepared.mean,
-            r.prepared.sd, mean_level(r.prepared), p,
+            r.prepared.sd, mean_level(p), profile,
         )
-        for s, r, p in zip(used, references, profiles, strict=True)
+        for s, r, p, profile in zip(used, references, plain, profiles, strict=True)
     )  # fmt: skip
-    about = _about(used, params, ctx.seed, k, tried, bridges, licences or {})
+    categories, codes = common_categories(used)
+    settings = LabelSettings(params.label_cells, params.error, params.iterations, params.parts)
+    spaces, heads = train_labels(used, references, codes, len(genes), settings, ctx.part(0.75, 1))
+    about = _about(used, params, ctx.seed, choice, trust, licences or {})
     model = Model(
-        genes, (space, *spaces), records, centres, embedding, offset, trust, categories,
-        tuple(heads), about,
+        genes, (space, *spaces), records, centres, embedding, offset, trust.genes, categories,
+        tuple(heads), about, choice.scale, trust.slopes, trust.slope, trust.cells,
     )  # fmt: skip
     return to_checkpoint(model)
 
 
-def _references(
-    sections: Sequence[SectionData], genes: tuple[str, ...], params: TrainParams, ctx: RunContext
-) -> list[Reference]:
-    """Sections prepared for the fits, their moments from a sample where they are large."""
+def _prepared(
+    sections: Sequence[SectionData], genes: tuple[str, ...], ctx: RunContext
+) -> tuple[list[Prepared], list[csr_matrix]]:
+    """Sections on the log1p scale, and the neighbours of their cells."""
     index = gene_index(genes)
-    rng = np.random.default_rng(ctx.seed)
     prepared: list[Prepared] = []
-    samples: list[NDArray[np.int64] | None] = []
     for i, s in enumerate(sections):
-        ctx.step(0.7 * i / len(sections), f"Reading {s.title}")
+        ctx.step(i / len(sections), f"Reading {s.title}")
         prepared.append(prepare(s, index))
-        few = s.n_cells <= params.cells_per_section
-        drawn = None if few else np.sort(rng.permutation(s.n_cells)[: params.cells_per_section])
-        samples.append(drawn)
-    ctx.step(0.7, "Comparing genes")
-    names = [(s.id, s.dataset or s.id) for s in sections]
-    places = [s.xy for s in sections]
-    return make_references(names, prepared, places, len(genes), ctx.device, samples)
+    return prepared, parallel(delaunay_graph, [s.xy for s in sections])
 
 
-def _number_of_factors(
-    references: Sequence[Reference], genes: tuple[str, ...], params: TrainParams, ctx: RunContext
-) -> tuple[int, dict[str, float]]:
-    """Take the number that was asked for, or choose it on hidden genes."""
-    if params.k is not None:
-        return params.k, {}
-    return choose_k(references, len(genes), ctx.seed, ctx.part(0.2, 0.4))
+def _rows(
+    sections: Sequence[SectionData], params: TrainParams, seed: int
+) -> list[NDArray[np.int64] | None]:
+    """Cells that the fit sees of every section; None for all."""
+    rng = np.random.default_rng(seed)
+    most = params.cells_per_section
+    return [
+        None if s.n_cells <= most else np.sort(rng.permutation(s.n_cells)[:most]) for s in sections
+    ]
+
+
+def _choice(
+    samples: Sequence[Sample], n_genes: int, params: TrainParams, ctx: RunContext
+) -> Choice:
+    """How to fit, as asked for or chosen on hidden genes."""
+    factors = None if params.k is None else (params.k,)
+    return choose(samples, n_genes, ctx, factors, params.scale, params.refine)
 
 
 def _fit_common(
+    references: Sequence[Reference],
+    genes: tuple[str, ...],
+    choice: Choice,
+    params: TrainParams,
+    ctx: RunContext,
+    folder: Path | None,
+) -> Space:
+    """Fit the common space, going on from saved states where there are some."""
+    steps = len(choice.factors) + choice.refine
+    spaces = []
+    for i, k in enumerate(choice.factors):
+        part = ctx.part(i / steps, (i + 1) / steps)
+        own = None if folder is None else folder / f"k{k}"
+        spaces.append(_fit_one(references, genes, k, params, part, own))
+    space = average(spaces, references)
+    if choice.refine:
+        space = with_refiner(space, references, ctx.part(1 - 1 / steps, 1))
+    if folder is not None:
+        shutil.rmtree(folder, ignore_errors=True)
+    return space
+
+
+def _fit_one(
     references: Sequence[Reference],
     genes: tuple[str, ...],
     k: int,
@@ -192,7 +238,7 @@ def _fit_common(
     ctx: RunContext,
     folder: Path | None,
 ) -> Space:
-    """Fit the common space, going on from a saved state where there is one."""
+    """One fit; a saved state of the same fit is gone on from."""
     if folder is None:
         return fit_space(references, len(genes), FactorFit(k, params.iterations), ctx)
     mark = _fingerprint(references, genes, k, params)
@@ -203,9 +249,7 @@ def _fit_common(
         save=lambda state: _save_state(folder, mark, state),
     )
     state = _load_state(folder, mark, len(references))
-    space = fit_space(references, len(genes), settings, ctx, state)
-    shutil.rmtree(folder, ignore_errors=True)
-    return space
+    return fit_space(references, len(genes), settings, ctx, state)
 
 
 def _fingerprint(
@@ -241,110 +285,31 @@ def _load_state(folder: Path, mark: str, n_sections: int) -> FactorState | None:
     return FactorState(tensors["embedding"], noise, card["iteration"])
 
 
-def gene_table(
-    references: Sequence[Reference], space: Space
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the imputation table: embedding (g, k) and offset (g,), float32.
-
-    Notes
-    -----
-    imputed = max(0, offset + z . embedding) on the log1p-normalised scale. Mean and standard
-    deviation of a gene are pooled over the sections that measure it, every data set with the same
-    weight.
-    """
-    n_genes, k = space.embedding.shape
-    mean, sd, weight = np.zeros(n_genes), np.zeros(n_genes), np.zeros(n_genes)
-    names = [r.dataset for r in references]
-    for r in references:
-        share = 1.0 / names.count(r.dataset)
-        mean[r.prepared.genes] += share * r.prepared.mean
-        sd[r.prepared.genes] += share * r.prepared.sd
-        weight[r.prepared.genes] += share
-    safe = np.where(weight > 0, weight, 1.0)
-    scale = (sd / safe)[:, None]
-    return (scale * space.embedding).astype(np.float32), (mean / safe).astype(np.float32)
-
-
-def _trust(
-    references: Sequence[Reference],
-    space: Space,
-    mapped: Sequence[Mapped],
-    k: int,
-    params: TrainParams,
-    ctx: RunContext,
-) -> tuple[NDArray[np.float32], dict[str, Any]]:
-    """Held-out r, baseline r and predicted r of every gene (g, 3), and means in words."""
-    n_genes = len(space.embedding)
-    trust = np.full((n_genes, 3), np.nan, dtype=np.float32)
-    if not params.trust or len(references) < 2:
-        return trust, {}
-    folds = range(params.trust_folds)
-    hidden = hide_and_score(references, n_genes, k, folds, ctx.seed, ctx.part(0, 0.5))
-    if not len(hidden.r):
-        return trust, {}
-    base = baseline_r(references, n_genes, folds, ctx.seed, ctx.part(0.5, 1))
-    trust[:, 0] = _mean_by_gene(hidden.gene, hidden.r, n_genes)
-    own = base[hidden.section, hidden.gene]
-    tested = ~np.isnan(own)
-    trust[:, 1] = _mean_by_gene(hidden.gene[tested], own[tested], n_genes)
-    slope = float(
-        (hidden.r @ hidden.score_sd) / max(float(hidden.score_sd @ hidden.score_sd), 1e-12)
-    )
-    trust[:, 2] = np.clip(slope * _score_sd(references, space, mapped), 0, 1)
-    return trust, {
-        "held_out_gene_r": float(hidden.r.mean()),
-        "baseline_gene_r": float(own[tested].mean()) if tested.any() else None,
-        "held_out_genes": len(np.unique(hidden.gene)),
-        "held_out_pairs": len(hidden.r),
-        "baseline": "kNN-50 in 20 components of shared genes",
-        "slope": slope,
-    }
-
-
-def _mean_by_gene(
-    genes: NDArray[np.int64], values: NDArray[np.float64], n_genes: int
-) -> NDArray[np.float64]:
-    """Mean value per gene, nan where there is none."""
-    count = np.bincount(genes, minlength=n_genes)
-    total = np.bincount(genes, weights=values, minlength=n_genes)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
-
-
-def _score_sd(
-    references: Sequence[Reference], space: Space, mapped: Sequence[Mapped]
-) -> NDArray[np.float64]:
-    """Spread of every gene's score, mean over the sections that lack it."""
-    n_genes = len(space.embedding)
-    total, count, everywhere = np.zeros(n_genes), np.zeros(n_genes), np.zeros(n_genes)
-    for r, m in zip(references, mapped, strict=True):
-        second = m.z.T @ m.z / len(m.z)
-        sd = np.sqrt(np.maximum(((space.embedding @ second) * space.embedding).sum(axis=1), 0))
-        lacking = np.ones(n_genes, dtype=bool)
-        lacking[r.prepared.genes] = False
-        total += np.where(lacking, sd, 0)
-        count += lacking
-        everywhere += sd / len(references)
-    return np.where(count > 0, total / np.maximum(count, 1), everywhere)
-
-
 def _about(
     sections: Sequence[SectionData],
     params: TrainParams,
     seed: int,
-    k: int,
-    tried: Mapping[str, float],
-    bridges: Mapping[str, Any],
+    choice: Choice,
+    trust: Trust,
     licences: Mapping[str, str],
 ) -> dict[str, Any]:
     """Write down what the card says of the training."""
+    bridges = bridge_counts(sections)
     return {
         "seed": seed,
-        "params": {**asdict(params), "k": k},
+        "params": {
+            **asdict(params),
+            "scale": choice.scale,
+            "factors": list(choice.factors),
+            "refine": choice.refine,
+        },
         "data": [
             {"section": s.id, "dataset": s.dataset, "cells": s.n_cells, "genes": len(s.genes)}
             for s in sections
         ],
         "licences": {s.id: licences.get(s.id, "") for s in sections},
-        "metrics": {"bridge_r_by_k": dict(tried), **bridges},
+        "metrics": {"bridge_r": choice.tried, **trust.figures},
+        "bridge_genes": bridges,
+        "few_bridge_genes": [name for name, n in bridges.items() if n < FEW_BRIDGES],
         "torch": str(torch.__version__),
     }

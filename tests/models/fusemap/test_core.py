@@ -7,7 +7,8 @@ from backend.core.job import RunContext
 from backend.models.common.prep import Prepared, gene_statistics
 from backend.models.fusemap.core import core_columns
 from backend.models.fusemap.factors import FactorFit
-from backend.models.fusemap.space import fit_space, make_references
+from backend.models.fusemap.references import make_references
+from backend.models.fusemap.space import fit_space
 
 
 def prepared(sd: list[float], genes: list[int]) -> Prepared:
@@ -30,7 +31,9 @@ def test_gene_outside_the_core_gets_the_embedding_of_its_copy(monkeypatch) -> No
     x = csr_matrix(y)
     mean, sd = gene_statistics(x)
     section = Prepared(x, np.arange(12), mean, sd)
-    monkeypatch.setattr("backend.models.fusemap.space.core_columns", lambda *_: [np.arange(11)])
+    monkeypatch.setattr(
+        "backend.models.fusemap.references.core_columns", lambda *_: [np.arange(11)]
+    )
     xy = rng.random((800, 2)).astype(np.float32)
     references = make_references([("s", "d")], [section], [xy], 12)
     space = fit_space(references, 12, FactorFit(2, 50), RunContext())

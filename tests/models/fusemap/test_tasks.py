@@ -85,7 +85,7 @@ def test_interrupted_training_ends_as_the_uninterrupted(
             RunContext(report=report, cancelled=cancelled),
             tmp_path / "state",
         )
-    assert (tmp_path / "state" / "state.json").exists()
+    assert (tmp_path / "state" / "k6" / "state.json").exists()
     steps.clear()
     ctx = RunContext(report=report)
     resumed = train(simulation.sections[:2], params, ctx, tmp_path / "state")

@@ -1,0 +1,53 @@
+"""Columns of an atlas's table of trust in imputed genes: said once, written and read by name."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: Plain baselines in the order of their codes, as a reader sees them.
+BASELINE_NAMES = ("nearest neighbours in shared genes", "ridge regression on shared genes")
+
+
+class GeneTrust(NamedTuple):
+    """What is known of how well one gene is imputed; nan where it could not be tested.
+
+    held_out_r : mean over sections of Pearson's r with the gene hidden from the whole data set
+    baseline_r : the same of the better plain baseline
+    predicted_r : r to expect where the gene was not measured, from the spread of its scores
+    spearman : as held_out_r, of ranks
+    baseline : place in ``BASELINE_NAMES`` of that better baseline
+    spread : standard deviation of the gene where measured, log1p of counts per median depth
+    tests : sections that it was tested in
+    """
+
+    held_out_r: float
+    baseline_r: float
+    predicted_r: float
+    spearman: float = float("nan")
+    baseline: float = float("nan")
+    spread: float = float("nan")
+    tests: float = float("nan")
+
+    @property
+    def is_tested(self) -> bool:
+        """Whether the gene was hidden somewhere, beside a baseline."""
+        return bool(np.isfinite(self.held_out_r) and np.isfinite(self.baseline_r))
+
+    @property
+    def baseline_name(self) -> str:
+        """Name of the better baseline; the first one where the table does not say."""
+        known = np.isfinite(self.baseline)
+        return BASELINE_NAMES[int(self.baseline) if known else 0]
+
+
+COLUMNS = len(GeneTrust._fields)
+
+
+def gene_trust(table: NDArray[np.float32] | None, gene: int) -> GeneTrust | None:
+    """Return the row of a gene, or None without a table; older tables have three columns."""
+    if table is None:
+        return None
+    return GeneTrust(*(float(v) for v in table[gene][:COLUMNS]))
