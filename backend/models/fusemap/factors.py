@@ -149,19 +149,21 @@ def em_step(
     """Return the state after one E-step, one M-step and the rescaling of the latent."""
     e = state.embedding
     g, k = e.shape
-    left = ridge * torch.eye(k, dtype=e.dtype, device=e.device).repeat(g, 1, 1)  # (g, k, k)
+    precision = torch.zeros(g, len(sections), dtype=e.dtype, device=e.device)
     right = torch.zeros_like(e)
     seconds, crosses = [], []
-    for section, noise, a in zip(sections, state.noise, weights, strict=True):
+    for s, (section, noise, a) in enumerate(zip(sections, state.noise, weights, strict=True)):
         post = posterior(e[section.genes], noise)
         zz, yz = section.of(post.reader)
-        second = zz + post.covariance
-        precision = float(a) / noise
-        left.index_add_(0, section.genes, precision[:, None, None] * second)
-        right.index_add_(0, section.genes, precision[:, None] * yz)
-        seconds.append(second)
+        own = float(a) / noise
+        precision[section.genes, s] = own
+        right.index_add_(0, section.genes, own[:, None] * yz)
+        seconds.append(zz + post.covariance)
         crosses.append(yz)
-    new = torch.linalg.solve(left, right[..., None])[..., 0]
+    # sum over sections of precision times second moment, for all genes in one product
+    left = (precision @ torch.stack(seconds).reshape(-1, k * k)).reshape(g, k, k)
+    left.diagonal(dim1=1, dim2=2).add_(ridge)
+    new = torch.cholesky_solve(right[..., None], torch.linalg.cholesky(left))[..., 0]
     noises = tuple(
         _noise(new[s.genes], second, yz)
         for s, second, yz in zip(sections, seconds, crosses, strict=True)
