@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,12 @@ def _add_train(commands: Any) -> None:
     parser.add_argument("atlas", type=Path, metavar="ATLAS.zarr")
     parser.add_argument("-o", "--out", type=Path, required=True, metavar="CHECKPOINT")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
-    parser.add_argument("--epochs", type=int, default=100, help="iterations of EM")
+    parser.add_argument(
+        "--mode", choices=("default", "parity"), default="default", help="parity: as published"
+    )
+    parser.add_argument(
+        "--epochs", type=int, help="iterations of EM (100), or epochs of each published phase (15)"
+    )
     parser.add_argument("--factors", type=int, help="number of factors; chosen on hidden genes")
     parser.add_argument("--quick", action="store_true", help="less of everything, for a demo")
     parser.add_argument("--leave-out", default="", help="section ids that training must not see")
@@ -44,22 +50,45 @@ def _add_train(commands: Any) -> None:
 
 def run_train(args: argparse.Namespace) -> None:
     """Train; run again after an interruption to go on."""
+    if args.epochs is not None and args.epochs < 1:
+        raise BadRequest(f"--epochs is {args.epochs}.", "Give a number above zero.")
+    checkpoint = _train_published(args) if args.mode == "parity" else _train_default(args)
+    metrics = checkpoint.card.get("metrics", {})
+    if os.environ.get("RANK", "0") == "0":
+        show(metrics, args.json, lambda m: f"Wrote {args.out}.\n" + _lines(m))
+
+
+def _left_out(args: argparse.Namespace) -> tuple[str, ...]:
+    return tuple(filter(None, args.leave_out.split(",")))
+
+
+def _train_published(args: argparse.Namespace) -> Any:
+    """Train as published, alone or as one of the processes of torchrun."""
+    from backend.models.fusemap.parity.settings import Settings
+    from backend.runs.train_published import train_published
+
+    if args.factors or args.quick:
+        raise BadRequest("--factors and --quick belong to the default mode.", "Leave them out.")
+    settings = Settings() if args.epochs is None else Settings(epochs=args.epochs)
+    ctx = context(args.seed, args.device)
+    return train_published(
+        args.atlas, args.out, settings, ctx, leave_out=_left_out(args), replace=args.replace
+    )
+
+
+def _train_default(args: argparse.Namespace) -> Any:
     from backend.models.fusemap.train import TrainParams
     from backend.runs.train import train_fusemap
 
-    if args.epochs < 1:
-        raise BadRequest(f"--epochs is {args.epochs}.", "Give a number above zero.")
-    full = TrainParams(k=args.factors, iterations=args.epochs)
-    checkpoint = train_fusemap(
+    full = TrainParams(k=args.factors, iterations=args.epochs or TrainParams().iterations)
+    return train_fusemap(
         args.atlas,
         args.out,
         TrainParams.quick() if args.quick else full,
         context(args.seed, args.device),
-        leave_out=tuple(filter(None, args.leave_out.split(","))),
+        leave_out=_left_out(args),
         replace=args.replace,
     )
-    metrics = checkpoint.card.get("metrics", {})
-    show(metrics, args.json, lambda m: f"Wrote {args.out}.\n" + _lines(m))
 
 
 def _lines(values: Any, indent: str = "  ") -> str:

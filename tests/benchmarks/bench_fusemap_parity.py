@@ -128,7 +128,7 @@ def ridge(
 
 METHODS: dict[str, Method] = {
     "parity": parity,
-    "parity, exact decode": partial(parity, decode="exact"),
+    "parity-exact": partial(parity, decode="exact"),
     "default": default,
     "kNN": knn,
     "ridge": ridge,

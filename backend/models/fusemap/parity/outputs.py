@@ -22,7 +22,7 @@ from scipy.sparse import csr_matrix
 
 from backend.core.errors import UnknownGene, did_you_mean
 from backend.models.fusemap.parity.batches import block
-from backend.models.fusemap.parity.network import Network
+from backend.models.fusemap.parity.network import Encoder, Network
 from backend.models.fusemap.parity.prepare import Published
 from backend.models.fusemap.parity.training import Training
 
@@ -146,10 +146,26 @@ def fitted_of(
         sections.append(
             FittedSection(name, data.cells, data.genes, data.x, data.graph, cell, niche)
         )
-    tensors = {n: v.detach().cpu().numpy() for n, v in t.network.state_dict().items()}
+    tensors = _tensors(t, [len(p.genes) for p in prepared])
     table = t.network.genes.detach().cpu().numpy().T.copy()
     weight = 1.0 if t.weight is None else t.weight
     return Fitted(genes, table, tuple(sections), weight, t.history, t.ended, tensors)
+
+
+def _tensors(t: Training, panels: Sequence[int]) -> dict[str, Floats]:
+    """Return all tensors of the network, those of encoders in other processes too."""
+    own = {n: v for n, v in t.network.state_dict().items() if v.is_floating_point()}
+    out = {n: v for n, v in own.items() if not n.startswith("encoders.")}
+    for v, n_genes in enumerate(panels):
+        shapes = Encoder(n_genes, t.settings).state_dict()
+        names = [n for n, value in shapes.items() if value.is_floating_point()]
+        mine = f"encoders.{v}.{names[0]}" in own
+        flat = torch.cat([own[f"encoders.{v}.{n}"].flatten() for n in names]) if mine else None
+        whole = t.team.shown(v, None if flat is None else flat[None])[0]
+        parts = whole.split([shapes[n].numel() for n in names])
+        for n, part in zip(names, parts, strict=True):
+            out[f"encoders.{v}.{n}"] = part.reshape(shapes[n].shape)
+    return {n: value.detach().cpu().numpy() for n, value in out.items()}
 
 
 def _shown(t: Training, section: int, values: Floats | None) -> Floats:
