@@ -35,11 +35,12 @@ ORDERED_BY = ("region", "class", "type")
 
 def register_atlas(
     atlas_path: Path | str,
-    reference: Path | str | None = None,
+    reference: Path | str | Reference | None = None,
     ctx: RunContext | None = None,
     *,
     sections: Sequence[str] = (),
     corrections: Mapping[str, Correction] | None = None,
+    hints: Mapping[str, tuple[str, str]] | None = None,
     validate: bool = False,
     seed: int = 0,
 ) -> dict[str, Any]:
@@ -48,13 +49,15 @@ def register_atlas(
     Parameters
     ----------
     atlas_path : Path
-    reference : Path or None
+    reference : Path, Reference or None
         Folder with the labels and the tree of the reference. Without one, the reference that the
         atlas keeps from the last time; without that, the sections are laid over one another.
     ctx : RunContext, optional
     sections : sequence of str
         Which; all if empty.
     corrections : mapping of section to Correction, optional
+    hints : mapping of section to (plane, where that is from), optional
+        For sections whose plane nothing else tells.
     validate : bool
         Also register with half of the regions hidden, and score those.
     seed : int
@@ -73,7 +76,7 @@ def register_atlas(
     atlas = Atlas.open(atlas_path)
     known = _reference(atlas, reference)
     chosen = _chosen(atlas, sections, corrections or {})
-    target: Target = Tables(known) if known is not None else Template(atlas)
+    target: Target = Tables(known, hints or {}) if known is not None else Template(atlas)
     chosen = target.sequence(chosen)
     kept = Kept(Path(atlas_path), atlas, known, seed)
     records: dict[str, dict[str, Any]] = {}
@@ -110,8 +113,10 @@ def register_atlas(
     }
 
 
-def _reference(atlas: Atlas, folder: Path | str | None) -> Reference | None:
+def _reference(atlas: Atlas, folder: Path | str | Reference | None) -> Reference | None:
     """Return the reference of a folder, else the one that the atlas keeps, else None."""
+    if isinstance(folder, Reference):
+        return folder
     if folder is not None:
         return load_reference(folder)
     found = read_volume(atlas)
@@ -162,7 +167,7 @@ def _reporter(ctx: RunContext, title: str) -> Any:
 
 def _provenance(
     known: Reference | None,
-    folder: Path | str | None,
+    folder: Path | str | Reference | None,
     corrections: Mapping[str, Correction],
     records: Mapping[str, Mapping[str, Any]],
     seed: int,
@@ -172,7 +177,7 @@ def _provenance(
         "licence": "" if known is None else known.licence,
         "axes": list(AXES),
         "corrected": sorted(corrections),
-        "read_from": "" if folder is None else Path(folder).name,
+        "read_from": Path(folder).name if isinstance(folder, Path | str) else "",
     }
     data = tuple(s for s, r in records.items() if r["status"] == "registered")
     return Provenance(METHOD, VERSION, parameters, seed, data)

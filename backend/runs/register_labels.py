@@ -90,13 +90,21 @@ class Tables:
     Parameters
     ----------
     reference : Reference
+    hints : mapping of section to (plane, where that is from), optional
     table : Path
     species : str
         Of the reference.
     """
 
-    def __init__(self, reference: Reference, table: Path = TABLE, species: str = "mouse") -> None:
+    def __init__(
+        self,
+        reference: Reference,
+        hints: Mapping[str, tuple[str, str]] | None = None,
+        table: Path = TABLE,
+        species: str = "mouse",
+    ) -> None:
         self.reference = reference
+        self.hints = hints or {}
         self.species = species
         self.sets = known_sets(yaml.safe_load(table.read_text("utf-8")))
         self.all = everywhere(self.sets)
@@ -172,6 +180,9 @@ class Tables:
             return by_axis, position, f"axis of cutting ({info.axis})", None
         if known is not None and known.plane:
             return plane_named(known.plane), position, f"table ({info.dataset})", None
+        if info.id in self.hints:
+            name, why = self.hints[info.id]
+            return plane_named(name), position, why, None
         raise CannotPlace(
             "Nothing says in which plane the section was cut.",
             "Set its plane in the corrections, or its axis when the atlas is built.",

@@ -43,7 +43,7 @@ def record_of(
         "label": ready.label,
         "from": ready.origin,
         "corrected": said is not None,
-        "grade": scores.grade,
+        "grade": grade_of(ready, found),
         "dice": round(scores.dice, 4),
         "agreement": _rounded(scores.agreement),
         "balanced": _rounded(scores.balanced),
@@ -54,6 +54,16 @@ def record_of(
         "n_labelled": scores.n_cells,
         "n_regions": scores.n_regions,
     }
+
+
+def grade_of(ready: Prepared, found: Registered) -> str:
+    """Return the grade of a placement; a window of unknown position is at most fair.
+
+    Its layers and areas look alike in many slices: its scores say little of where it was cut.
+    """
+    grade = found.scores.grade
+    is_loose = found.placement.part == "window" and ready.known.position_um is None
+    return "fair" if is_loose and grade == "good" else grade
 
 
 def _rounded(figures: Mapping[str, float] | None, digits: int = 4) -> dict[str, float] | None:

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.analysis.registration.consistency import picture_of
 from backend.analysis.registration.corrections import Correction
 from backend.analysis.registration.order import order_sections
 from backend.analysis.registration.outline import tissue_of
 from backend.analysis.registration.picture import Picture
 from backend.analysis.registration.place import CannotPlace, Known
 from backend.analysis.registration.planes import AXES, CORONAL, Plane, plane_along
+from backend.analysis.registration.section_picture import picture_of
 from backend.core.data import SectionInfo
 from backend.runs.register_labels import FEW_CELLS, FEW_REGIONS, Prepared
 from backend.store.atlas import Atlas

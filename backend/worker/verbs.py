@@ -9,6 +9,7 @@ from typing import Any
 from backend.intake.mapping import ReadMapping, safe_id
 from backend.worker.contacts import contacts, ligands
 from backend.worker.panel import panel
+from backend.worker.register import register
 from backend.worker.weigh import integrate_modalities
 from backend.worker.work import Verbs, Work
 
@@ -75,4 +76,5 @@ VERBS: Verbs = {
     ("fusemap", "ligands"): ligands,
     ("fusemap", "panel"): panel,
     ("spatialglue", "integrate_modalities"): integrate_modalities,
+    ("fusemap", "register"): register,
 }

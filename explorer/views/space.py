@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, replace
 from typing import TYPE_CHECKING, Any
@@ -14,10 +13,10 @@ from dash.development.base_component import Component
 from backend.core.errors import AtlasError
 from backend.core.layers import LayerKey
 from explorer import ids, words
-from explorer.components import Child, button, empty_state, note, segments, tag
+from explorer.components import Child, empty_state, segments
 from explorer.plots import config
+from explorer.runs import job_of, run_button, unfinished
 from explorer.space_figures import (
-    ENDS,
     PLANE_TRACE,
     PLANES,
     SECTION_TRACE,
@@ -30,6 +29,8 @@ from explorer.space_figures import (
     slice_figure,
     write_at,
 )
+from explorer.space_said import corrections_of, near_line, said_of, score_table, span_of
+from explorer.state import QUERY
 
 if TYPE_CHECKING:
     from backend.service import Backend
@@ -38,7 +39,7 @@ NAME = "space"
 TITLE = "Common coordinates"
 HINT = "Sections placed in one brain, with scores"
 GLYPH = "layers"
-JOBS: tuple[tuple[str, str], ...] = ()
+JOBS: tuple[tuple[str, str], ...] = (("fusemap", "register"),)
 
 #: Cells drawn, of all sections together.
 POINTS = 20_000
@@ -46,8 +47,8 @@ BRAIN, SLICE, SLIDER = "space-brain", "space-slice", "space-at"
 DRAWN, SHOWN = "space-drawn", "space-shown"
 NEAR, TABLE, CUTS, ABOUT = "space-near", "space-table", "space-cuts", "space-about"
 NUDGES = ("space-turn", "space-right", "space-down", "space-along")
+RUN = "space-run"
 SAVE, SAVED, PUT_BACK = "space-save", "space-saved", "space-put-back"
-GRADE_TAGS = {"good": "ok", "fair": "", "poor": "warn"}
 HOW = (
     "python -m backend register ATLAS.zarr --reference DIR places its sections in the Allen CCFv3; "
     "without --reference they are laid over one another. Then reload this page."
@@ -59,10 +60,10 @@ def layout(backend: Backend) -> Component:
     info = backend.space_info()
     placed = [r for r in info["sections"] if r["status"] == "registered"]
     if not placed:
-        return html.Div(
-            empty_state("No section has a place in a common brain yet", HOW), className="sec"
-        )
-    low, high = _span(placed, "coronal")
+        start = run_button("Lay the sections over one another", *JOBS[0], {}, {"sections": []})
+        title = "No section has a place in a common brain yet"
+        return html.Div([html.Div(empty_state(title, HOW, [start]), className="sec"), _run_box()])
+    low, high = span_of(placed, "coronal")
     as_png = {"toImageButtonOptions": {"format": "png", "filename": "brain", "scale": 3}}
     brain = dcc.Graph(id=BRAIN, config={**config("brain"), **as_png}, className="space-graph")
     over = dcc.Graph(id=SLICE, config=config("slice"), className="space-graph")
@@ -84,6 +85,7 @@ def layout(backend: Backend) -> Component:
     ]
     return html.Div(
         [
+            _run_box(),
             dcc.Store(id=DRAWN),
             dcc.Store(id=SHOWN),
             dcc.Download(id=SAVED),
@@ -100,6 +102,10 @@ def layout(backend: Backend) -> Component:
         ],
         className="space",
     )
+
+
+def _run_box() -> html.Div:
+    return html.Div(id=RUN, **{"aria-live": "polite"})
 
 
 def _nudges() -> html.Div:
@@ -133,8 +139,17 @@ def _nudges() -> html.Div:
 
 def register(app: Dash, backend: Backend) -> None:
     """Draw the brain when the layer changes, all else when the plane or the section does."""
-    if not any(r["status"] == "registered" for r in backend.space_info()["sections"]):
-        return
+
+    @app.callback(
+        Output(RUN, "children"),
+        Input(ids.TOOL, "data"),
+        Input(ids.JOBS, "data"),
+        prevent_initial_call=True,
+    )
+    def run(tool: Any, jobs: Any) -> Any:
+        if not _is_open(tool):
+            return no_update
+        return run_said(backend, str(tool["section"]), job_of(jobs, str(tool["using"])))
 
     @app.callback(
         Output(BRAIN, "figure"),
@@ -177,13 +192,15 @@ def register(app: Dash, backend: Backend) -> None:
     def cut(tool: Any, drawn: Any, scene: Any, *typed: Any) -> tuple[Any, ...]:
         if not _is_open(tool) or not drawn or not scene:
             return (no_update,) * 13
-        at, records = parse_at(str(tool["using"])), backend.space_info()["sections"]
-        key, section = label_of(backend, str(scene["layer"])), str(tool["section"])
+        at, section = parse_at(str(tool["using"])), str(tool["section"])
+        key, records = label_of(backend, str(scene["layer"])), records_of(backend, section)
         placed = [r for r in records if r["status"] == "registered"]
-        low, high = _span(placed, at.plane)
+        low, high = span_of(placed, at.plane)
         found, over = _over(backend, section, key, at.nudge)
         position = _held(_where(at, found), low, high)
-        patch = _patched(backend, key, at.plane, position, found, at.nudge)
+        patch = _patched(
+            backend, key, at.plane, position, found, at.nudge, section.startswith(QUERY)
+        )
         # What is being typed meanwhile is left alone.
         fields = [no_update] * 4 if _nudge(typed) == at.nudge else astuple(at.nudge)
         return (
@@ -216,7 +233,8 @@ def register(app: Dash, backend: Backend) -> None:
         prevent_initial_call=True,
     )
     def save(_: Any, tool: Any) -> Any:
-        text = corrections_of(backend, str(tool["section"]), parse_at(str(tool["using"])).nudge)
+        section, nudge = str(tool["section"]), parse_at(str(tool["using"])).nudge
+        text = corrections_of(records_of(backend, section), section, nudge)
         return no_update if text is None else dict(content=text, filename="corrections.json")
 
     @app.callback(
@@ -238,6 +256,15 @@ def _is_open(tool: Any) -> bool:
     return bool(tool) and tool["tool"] == NAME
 
 
+def records_of(backend: Backend, section: str) -> list[dict[str, Any]]:
+    """Return the records of the atlas's sections, that of an upload on the map before them."""
+    records: list[dict[str, Any]] = backend.space_info()["sections"]
+    if not section.startswith(QUERY):
+        return records
+    own = backend.space_info(section)["sections"]
+    return [*({**record, "id": section} for record in own), *records]
+
+
 def label_of(backend: Backend, layer: str) -> LayerKey:
     """Return the layer on screen if it is a label, else the atlas's first label of places."""
     key = LayerKey.parse(layer)
@@ -245,15 +272,6 @@ def label_of(backend: Backend, layer: str) -> LayerKey:
     if key.kind == "label" and key.name in labels:
         return key
     return LayerKey("label", "region" if "region" in labels else labels[0])
-
-
-def _span(placed: Sequence[Mapping[str, Any]], plane: str) -> tuple[float, float]:
-    """Return the ends of the slider: sections of the plane and some way beyond."""
-    found = [float(r["position_um"]) for r in placed if r["plane"] == plane]
-    if not found:
-        return 0.0, 12_000.0
-    low, high = min(found) - 1000.0, max(found) + 1000.0
-    return 100.0 * np.floor(low / 100.0), 100.0 * np.ceil(high / 100.0)
 
 
 def _where(at: At, found: Mapping[str, Any] | None) -> float | None:
@@ -271,19 +289,6 @@ def _cuts(at: At) -> html.Div:
     """Return the choice of a plane; each opens at its middle."""
     choices = [(f"{name}@", name.capitalize()) for name in PLANES]
     return segments("Plane", choices, f"{at.plane}@", "using")
-
-
-def near_line(placed: Sequence[Mapping[str, Any]], plane: str, position: float) -> list[Child]:
-    """Return where the plane lies, and the nearest section with a button that opens it."""
-    first, last = ENDS[PLANES[plane][0]]
-    where = f"{words.count(round(position))} µm from the {first} end to the {last}. "
-    among = [r for r in placed if r["plane"] == plane]
-    if not among:
-        return [where, f"No {plane} section has a place."]
-    best = min(among, key=lambda r: abs(float(r["position_um"]) - position))
-    off = abs(float(best["position_um"]) - position)
-    text = f"Nearest: {best['title']}, {words.count(round(off))} µm away. "
-    return [where, text, button("Open on the map", "open", best["id"], glyph="target", kind="sm")]
 
 
 def _over(
@@ -326,13 +331,15 @@ def _patched(
     position: float,
     found: Mapping[str, Any] | None,
     nudge: Nudge,
+    is_query: bool,
 ) -> Patch:
     """Return the change of the brain: where the plane lies, and the section on the map."""
     points = backend.space_points(key, POINTS)
     around = np.asarray(points["outline"] if len(points["outline"]) else points["xyz"])
     corners = plane_corners(around, plane, position)
     shown = np.zeros((0, 3))
-    if found is not None and nudge.is_set:  # where it would come to lie
+    # Uploads are not among the points; of the others, where a nudge would take them.
+    if found is not None and (nudge.is_set or is_query):
         shown = nudged(np.asarray(found["xyz"]), found["record"]["plane"], nudge)[::3]
     patch = Patch()
     for trace, xyz in ((PLANE_TRACE, corners), (SECTION_TRACE, np.rint(shown))):
@@ -341,101 +348,18 @@ def _patched(
     return patch
 
 
-def said_of(info: Mapping[str, Any], points: Mapping[str, Any]) -> list[Child]:
-    """Return what the picture shows, and whose brain it is."""
-    n = min(POINTS, int(points["n_placed"]))
-    text = (
-        f"{info['name']}. {words.count(n)} of {words.plural(points['n_placed'], 'placed cell')}, "
-        "a seeded sample with small classes favoured. In orange, a section that is being moved."
-    )
-    return [html.P(text, className="s t2"), html.P(info["licence"], className="s t3")]
-
-
-def score_table(records: Sequence[Mapping[str, Any]], section: str) -> list[Child]:
-    """Return the scores of each section, baselines first, and the reasons of refusals."""
-    placed = sorted(
-        (r for r in records if r["status"] == "registered"), key=lambda r: str(r["title"])
-    )
-    refused = [r for r in records if r["status"] != "registered"]
-    heads = (
-        ("Section", ""),
-        ("Grade", "Outline at least .9 and 60 % in place: good; .8 and 40 %: fair"),
-        ("In place: start", "Labelled cells in their region after the first guess"),
-        ("affine", "after the affine"),
-        ("smooth", "after the smooth stage"),
-        ("hidden", "Regions that the registration did not see, after all stages"),
-        ("Outline", "Dice overlap of tissue"),
-        ("Landmarks", "Median distance of centres of regions, µm"),
-        ("There and back", "Inverse consistency, median, µm"),
-        ("Jacobian", "Least and greatest local change of area"),
-    )
-    head = html.Tr([html.Th(word, title=title) for word, title in heads])
-    rows = [_row(r, r["id"] == section) for r in placed]
-    parts: list[Child] = [html.Table([html.Thead(head), html.Tbody(rows)])]
-    if refused:
-        parts.append(_refusals(refused))
-    return parts
-
-
-def _row(record: Mapping[str, Any], is_shown: bool) -> html.Tr:
-    met, hidden = record.get("agreement") or {}, record.get("held_out") or {}
-    name = html.Button(
-        record["title"],
-        className="linkish cut",
-        type="button",
-        title=f"Open {record['title']}",
-        **{"data-act": "open", "data-value": record["id"]},
-    )
-    cells: list[Child] = [
-        name,
-        tag(str(record["grade"]).capitalize(), GRADE_TAGS[record["grade"]]),
-        *[_percent(met.get(stage)) for stage in ("start", "affine", "smooth")],
-        _percent((hidden.get("agreement") or {}).get("smooth")),
-        f"{record['dice']:.2f}",
-        _micrometres(record.get("landmark_um")),
-        _micrometres(record.get("consistency_um")),
-        "{:.2f} to {:.2f}".format(*record["jacobian"]),
-    ]
-    return html.Tr([html.Td(c) for c in cells], className="sel" if is_shown else "")
-
-
-def _percent(share: float | None) -> str:
-    return "none" if share is None else f"{100 * share:.0f} %"
-
-
-def _micrometres(value: float | None) -> str:
-    return "none" if value is None else f"{words.count(round(value))} µm"
-
-
-def _refusals(refused: Sequence[Mapping[str, Any]]) -> html.Div:
-    """Return the sections without a place, by reason."""
-    reasons: dict[str, list[str]] = {}
-    for record in refused:
-        reasons.setdefault(str(record.get("reason", "")), []).append(str(record["title"]))
-    lines = [
-        html.P([html.B(", ".join(titles[:3]) + (" …" if len(titles) > 3 else "")), f": {reason}"])
-        for reason, titles in reasons.items()
-    ]
-    return note([html.B(f"{words.plural(len(refused), 'section')} without a place"), *lines])
-
-
-def corrections_of(backend: Backend, section: str, nudge: Nudge) -> str | None:
-    """Return the nudge of a section as ``register --corrections`` reads it, or None."""
-    record = next(
-        (r for r in backend.space_info(section)["sections"] if r["status"] == "registered"
-         and (r["id"] == section or section.startswith("query-"))), None,
-    )  # fmt: skip
-    if record is None or not nudge.is_set:
+def run_said(backend: Backend, section: str, job: Mapping[str, Any] | None) -> Child:
+    """Return the progress or the end of a registration; for an upload, the offer of one."""
+    if job is not None and (job["model"], job["verb"]) == JOBS[0]:
+        parts = unfinished(job, "The sections could not be placed")
+        if parts is not None:
+            return html.Div(parts)
+        result = job.get("result") or {}
+        text = f"{words.plural(result.get('n_registered', 0), 'section')} placed. "
+        link = html.A("Show", href=f"?section={section}&tool={NAME}", className="btn sm pri")
+        return html.Div([text, link], className="sec row s")
+    if not section.startswith(QUERY) or backend.space_info(section)["sections"]:
         return None
-    entry: dict[str, float] = {
-        name: value
-        for name, value in (
-            ("rotate_deg", nudge.rotate_deg),
-            ("shift_right_um", nudge.shift_right_um),
-            ("shift_down_um", nudge.shift_down_um),
-        )
-        if value
-    }
-    if nudge.shift_along_um:
-        entry["position_um"] = float(record["position_um"]) + nudge.shift_along_um
-    return json.dumps({"sections": {record["id"]: entry}}, indent=2)
+    offer = run_button("Place this section", *JOBS[0], {}, {"sections": [section]})
+    text = "This upload has no place yet; its predicted regions and its outline can give it one."
+    return html.Div([html.Span(text, className="grow"), offer], className="sec row s")

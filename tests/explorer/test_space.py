@@ -22,6 +22,7 @@ from explorer.space_figures import (
     slice_figure,
     write_at,
 )
+from explorer.space_said import corrections_of, near_line, score_table
 from explorer.views import space
 from tests.explorer.said import text as said
 from tests.spaced import RECORD, REFUSED, spaced_atlas
@@ -80,14 +81,14 @@ def test_a_slice_is_drawn_with_units_and_dorsal_up(placed: Backend) -> None:
 
 def test_the_nearest_section_can_be_opened() -> None:
     records = [{"id": "alpha", **RECORD}, {"id": "far", **RECORD, "position_um": 9000.0}]
-    text = said(space.near_line(records, "coronal", 700.0))
+    text = said(near_line(records, "coronal", 700.0))
     assert "Nearest: Alpha, 100 µm away" in text
-    assert "No sagittal section" in said(space.near_line(records, "sagittal", 0.0))
+    assert "No sagittal section" in said(near_line(records, "sagittal", 0.0))
 
 
 def test_scores_stand_beside_their_baseline_and_refusals_say_why() -> None:
     records = [{"id": "alpha", **RECORD}, {"id": "beta", **REFUSED}]
-    text = said(space.score_table(records, "alpha"))
+    text = said(score_table(records, "alpha"))
     for word in ("30 %", "60 %", "80 %", "0.95", "42 µm", "0.80 to 1.20", "No plane is known."):
         assert word in text
 
@@ -95,14 +96,14 @@ def test_scores_stand_beside_their_baseline_and_refusals_say_why() -> None:
 def test_saved_corrections_are_what_the_command_reads(placed: Backend, tmp_path: Path) -> None:
     from backend.analysis.registration.corrections import Correction, read_corrections
 
-    text = space.corrections_of(placed, "alpha", Nudge(5.0, 0.0, -100.0, 50.0))
+    text = corrections_of(placed.space_info()["sections"], "alpha", Nudge(5.0, 0.0, -100.0, 50.0))
     assert text is not None
     (tmp_path / "c.json").write_text(text)
     assert read_corrections(tmp_path / "c.json") == {
         "alpha": Correction(position_um=650.0, rotate_deg=5.0, shift_down_um=-100.0)
     }
-    assert space.corrections_of(placed, "alpha", Nudge()) is None
-    assert space.corrections_of(placed, "beta", Nudge(5.0)) is None
+    assert corrections_of(placed.space_info()["sections"], "alpha", Nudge()) is None
+    assert corrections_of(placed.space_info()["sections"], "beta", Nudge(5.0)) is None
 
 
 def test_without_places_the_tool_says_how_to_make_them(backend: Backend) -> None:

@@ -12,14 +12,16 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
+from backend.analysis.registration import place
 from backend.analysis.registration.corrections import Correction
 from backend.analysis.registration.reference import LABELS, TREE
 from backend.cli.main import main
 from backend.core.data import Label, SectionData
-from backend.core.errors import Cancelled, UnknownSection
+from backend.core.errors import BadRequest, Cancelled, UnknownSection
 from backend.core.job import RunContext
 from backend.core.layers import Category
 from backend.runs.register import register_atlas
+from backend.runs.register_query import register_missing, register_query
 from backend.store.atlas import Atlas
 from backend.store.space import read_space
 from backend.store.write import plan_of, write_atlas
@@ -45,7 +47,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, dict[str
     folder = tmp_path_factory.mktemp("register")
     sections, truth = [], {}
     for name, at in AT.items():
-        uv, codes = cells_at(at, n=1500)
+        uv, codes = cells_at(at, n=900)
         truth[name] = np.column_stack([np.full(len(uv), at), uv[:, 1], uv[:, 0]])
         sections.append(_section(name, turned(uv, 10.0), codes))
     uv, codes = cells_at(3000.0, n=200)
@@ -159,6 +161,31 @@ def test_without_a_reference_sections_are_laid_over_one_another(path: Path) -> N
         assert places[name][0, 0] == pytest.approx(at)
     spread = np.ptp([p[:, 1:].mean(axis=0) for p in places.values()], axis=0)
     assert (spread < 300.0).all()
+
+
+def test_an_upload_is_placed_by_the_reference_and_plane_of_the_atlas(
+    made: tuple[Path, Path, dict[str, Any]], path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(place, "STRIDE_UM", 1000.0)
+    register_atlas(path, made[1], sections=["middle"], corrections=SAID)
+    uv, codes = cells_at(3000.0, n=900, seed=5)
+    section = _section("query", turned(uv, 25.0), codes)
+    plan = [plan_of(section, parent="middle")]
+    query = write_atlas(path.with_name("query.zarr"), "Query", [section], plan=plan)
+    record = register_query(path, query)["sections"]["query"]
+    assert record["from"] == "its nearest section middle"
+    assert abs(record["position_um"] - 3000.0) <= 200.0
+    assert read_space(Atlas.open(query)) is not None
+    assert Atlas.open(path).version == 2
+
+
+def test_sections_with_a_place_keep_it(made: tuple[Path, Path, dict[str, Any]], path: Path) -> None:
+    with pytest.raises(BadRequest, match="keeps no reference brain"):
+        register_query(path, path)
+    register_atlas(path, made[1], sections=["front", "middle", "back"], corrections=SAID)
+    assert list(register_missing(path, [])["sections"]) == ["strange"]
+    with pytest.raises(BadRequest, match="have a place"):
+        register_missing(path, ["front"])
 
 
 def test_corrections_of_unknown_sections_are_refused(path: Path) -> None:

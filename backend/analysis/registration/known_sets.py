@@ -65,12 +65,16 @@ def known_sets(table: Mapping[str, Any]) -> dict[str, KnownSet]:
 
 
 def everywhere(sets: Mapping[str, KnownSet]) -> KnownSet:
-    """Return the names of all data sets together, for sections of none of them."""
+    """Return the names of all data sets together, for sections of none of them.
+
+    Where two sets use one name, the first of the table decides.
+    """
     labels: dict[str, dict[str, str]] = {}
     for known in sets.values():
         for label, names in known.labels.items():
             if label not in known.share:
-                labels.setdefault(label, {}).update(names)
+                found = labels.setdefault(label, {})
+                found.update({n: t for n, t in names.items() if n not in found})
     return KnownSet(labels=labels)
 
 

@@ -8,11 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
+from scipy.ndimage import distance_transform_edt
 
 from backend.analysis.registration.affine import Affine, Freedom, fit
 from backend.analysis.registration.outline import Tissue
 from backend.analysis.registration.picture import Picture
+from backend.analysis.registration.section_picture import STEP_UM, picture_of
 
 Points = NDArray[np.float64]
 
@@ -40,6 +41,8 @@ class Marks:
         Region of each, or tissue or surroundings as ``Picture`` numbers them.
     weight : (n,)
     tissue : Tissue
+    picture : Picture
+        Of the section, in which regions of the reference are looked for.
     pairs : (p, 4)
         Landmarks set by a person: x, y of the section, right and down in the plane.
     """
@@ -48,16 +51,24 @@ class Marks:
     codes: NDArray[np.int64]
     weight: NDArray[np.float64]
     tissue: Tissue
+    picture: Picture
     pairs: Points
 
     @cached_property
-    def trees(self) -> dict[int, tuple[cKDTree, NDArray[np.int64]]]:
-        """Marks of each code, to look up the nearest."""
-        found = {}
-        for code in np.unique(self.codes):
-            rows = np.flatnonzero(self.codes == code)
-            found[int(code)] = (cKDTree(self.points[rows]), rows)
-        return found
+    def shares(self) -> NDArray[np.float64]:
+        """Weight of all marks of each code."""
+        found = np.bincount(self.codes, self.weight, self.picture.n_regions + 2)
+        return found.astype(np.float64)
+
+    @property
+    def named(self) -> NDArray[np.int64]:
+        """Regions that have marks."""
+        return np.flatnonzero(self.shares[: self.picture.n_regions] > 0)
+
+    def those(self, kept: NDArray[np.bool_] | NDArray[np.int64]) -> Marks:
+        """Return some of the marks."""
+        rows = (self.points[kept], self.codes[kept], self.weight[kept])
+        return Marks(*rows, self.tissue, self.picture, self.pairs)
 
     def with_more(self, points: Points, code: int) -> Marks:
         """Return the marks and further points of a region, together as heavy as the outline."""
@@ -67,6 +78,7 @@ class Marks:
             np.concatenate([self.codes, np.full(len(points), code)]),
             np.concatenate([self.weight, weight]),
             self.tissue,
+            self.picture,
             self.pairs,
         )
 
@@ -74,10 +86,7 @@ class Marks:
         """Return at most n of the marks, drawn evenly."""
         if len(self.points) <= n:
             return self
-        rows = np.random.default_rng(seed).permutation(len(self.points))[:n]
-        return Marks(
-            self.points[rows], self.codes[rows], self.weight[rows], self.tissue, self.pairs
-        )
+        return self.those(np.random.default_rng(seed).permutation(len(self.points))[:n])
 
 
 class Pairs(NamedTuple):
@@ -122,15 +131,19 @@ def marks_of(
         points.append(centres[rows])
         found.append(np.full(len(rows), code))
         weight.append(np.full(len(rows), OUTLINE / max(len(rows), 1)))
+    step = max(STEP_UM, tissue.step / 2)
     return Marks(
-        np.concatenate(points), np.concatenate(found), np.concatenate(weight), tissue, pairs
+        np.concatenate(points),
+        np.concatenate(found),
+        np.concatenate(weight),
+        tissue,
+        picture_of(xy, codes, n_regions, tissue, step),
+        pairs,
     )
 
 
 def _rim(tissue: Tissue) -> NDArray[np.bool_]:
     """Return the surroundings near the tissue: what is far away says nothing more."""
-    from scipy.ndimage import distance_transform_edt
-
     far = distance_transform_edt(~tissue.mask) * tissue.step
     return np.asarray(tissue.surround & (far < LOST_UM))
 
@@ -166,9 +179,7 @@ def samples_of(marks: Marks, picture: Picture, seed: int, per_region: int = 60) 
     """Return pixels of the regions that the section names, drawn evenly."""
     rng = np.random.default_rng(seed)
     points, codes = [np.zeros((0, 2))], [np.zeros(0, np.int64)]
-    for code in marks.trees:
-        if code >= picture.n_regions or not picture.present[code]:
-            continue
+    for code in marks.named[picture.present[marks.named]]:
         centres = picture.centres(picture.masks[code])
         rows = rng.choice(len(centres), min(len(centres), per_region), replace=False)
         points.append(centres[rows])
@@ -184,30 +195,32 @@ def backward(marks: Marks, samples: Samples, origins: Points) -> Pairs:
     origins : (m, 2)
         Where the samples lie in the section at present; those off its tissue are left out.
     """
-    seen = marks.tissue.has(origins)
-    source, goal, weight = [np.zeros((0, 2))], [np.zeros((0, 2))], [np.zeros(0)]
-    for code in np.unique(samples.codes[seen]):
-        chosen = np.flatnonzero(seen & (samples.codes == code))
-        tree, rows = marks.trees[int(code)]
-        far, at = tree.query(origins[chosen])
-        robust = np.where(far < 2 * marks.tissue.step, HOME, 1 / (1 + (far / (LOST_UM / 2)) ** 2))
-        source.append(marks.points[rows[at]])
-        goal.append(samples.points[chosen])
-        weight.append(robust * BACK * marks.weight[rows].sum() / len(chosen))
-    return Pairs(np.concatenate(source), np.concatenate(goal), np.concatenate(weight))
+    far, goal, seen = _looked_up(marks, samples, origins)
+    codes = samples.codes[seen]
+    near = 2 * marks.picture.step
+    robust = np.where(far < near, HOME, 1 / (1 + (far / (LOST_UM / 2)) ** 2))
+    each = marks.shares[codes] / np.bincount(codes, minlength=1)[codes]
+    return Pairs(goal, samples.points[seen], robust * BACK * each)
+
+
+def _looked_up(
+    marks: Marks, samples: Samples, origins: Points
+) -> tuple[NDArray[np.float64], Points, NDArray[np.int64]]:
+    """Return distance and place of each sample's region in the section, and which were seen."""
+    seen = np.flatnonzero(marks.tissue.has(origins))
+    far, place = marks.picture.nearest(origins[seen], samples.codes[seen])
+    found = np.isfinite(far)
+    return far[found], place[found], seen[found]
 
 
 def lost_back(marks: Marks, samples: Samples, origins: Points) -> float:
     """Return the mean share of ``LOST_UM`` from samples on the tissue to marks of their region."""
-    seen = marks.tissue.has(origins)
-    total = n = 0.0
-    for code in np.unique(samples.codes[seen]):
-        chosen = seen & (samples.codes == code)
-        far, _ = marks.trees[int(code)][0].query(origins[chosen])
-        share = marks.weight[marks.trees[int(code)][1]].sum()
-        total += share * float(np.minimum(far / LOST_UM, 1).mean())
-        n += share
-    return total / n if n else 0.0
+    far, _, seen = _looked_up(marks, samples, origins)
+    codes = samples.codes[seen]
+    if not len(codes):
+        return 0.0
+    each = marks.shares[codes] / np.bincount(codes)[codes]
+    return float(each @ np.minimum(far / LOST_UM, 1.0) / each.sum())
 
 
 def joined(marks: Marks, *parts: Pairs) -> Pairs:

@@ -41,7 +41,7 @@ WHOLE_AREA, HALF_AREA = 0.62, 0.3
 #: How far scale and stretch may be from known micrometres.
 FREE_WHOLE, FREE_WINDOW = Freedom(1.25, 1.12), Freedom(1.05, 1.03)
 #: Positions whose cost is at most this much above the best are as good.
-TIE = 1.03
+TIE = 1.1
 #: Widths and greatest displacement of the smooth stage, micrometres.
 WHOLE_WARP = ((1200.0, 900.0, 700.0, 500.0), 600.0)
 WINDOW_WARP = ((700.0, 500.0), 150.0)

@@ -60,12 +60,12 @@ def window_starts(
     middle : float or None
         Midline of the picture.
     """
-    named = [c for c in marks.trees if c < picture.n_regions and picture.present[c]]
+    named = marks.named[picture.present[marks.named]]
     if picture.area is not None:
         here, target = marks.tissue.centres(marks.tissue.mask).mean(axis=0), picture.area
-    elif named:
-        middles = np.stack([marks.points[marks.trees[c][1]].mean(axis=0) for c in named])
-        heavy = np.array([marks.weight[marks.trees[c][1]].sum() for c in named])
+    elif len(named):
+        middles = np.stack([marks.points[marks.codes == c].mean(axis=0) for c in named])
+        heavy = marks.shares[named]
         here, target = heavy @ middles / heavy.sum(), np.logical_or.reduce(picture.masks[named])
     else:
         here, target = marks.tissue.centres(marks.tissue.mask).mean(axis=0), picture.tissue
