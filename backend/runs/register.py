@@ -21,7 +21,7 @@ from backend.core.data import Provenance, SectionInfo, TaskResult
 from backend.core.errors import BadRequest
 from backend.core.job import RunContext
 from backend.runs.register_kept import Kept
-from backend.runs.register_labels import Tables, Target, prepare
+from backend.runs.register_labels import Hint, Tables, Target, prepare
 from backend.runs.register_record import outline_of, record_of, reference_of, volume_about
 from backend.runs.register_template import Template
 from backend.store.atlas import Atlas
@@ -40,7 +40,7 @@ def register_atlas(
     *,
     sections: Sequence[str] = (),
     corrections: Mapping[str, Correction] | None = None,
-    hints: Mapping[str, tuple[str, str]] | None = None,
+    hints: Mapping[str, Hint] | None = None,
     validate: bool = False,
     seed: int = 0,
 ) -> dict[str, Any]:
@@ -56,7 +56,7 @@ def register_atlas(
     sections : sequence of str
         Which; all if empty.
     corrections : mapping of section to Correction, optional
-    hints : mapping of section to (plane, where that is from), optional
+    hints : mapping of section to Hint, optional
         For sections whose plane nothing else tells.
     validate : bool
         Also register with half of the regions hidden, and score those.

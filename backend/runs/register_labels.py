@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import yaml
@@ -34,6 +34,9 @@ PACKED_AMONG = 20
 #: Fewest cells that make a region count, and fewest regions.
 FEW_CELLS, FEW_REGIONS = 15, 2
 
+#: Sections up to this size may be windows like those of their nearest section, um2.
+SMALL_UM2 = 9e6
+
 Codes = NDArray[np.int64]
 
 
@@ -52,6 +55,17 @@ class Prepared:
     along: Along
     known: Known
     origin: str
+
+
+class Hint(NamedTuple):
+    """What is guessed of a section of which nothing is known: its plane, and a set like its own.
+
+    plane : name; why : where the guess is from; dataset : of its nearest section, or empty.
+    """
+
+    plane: str
+    why: str
+    dataset: str = ""
 
 
 class Target(Protocol):
@@ -90,7 +104,7 @@ class Tables:
     Parameters
     ----------
     reference : Reference
-    hints : mapping of section to (plane, where that is from), optional
+    hints : mapping of section to Hint, optional
     table : Path
     species : str
         Of the reference.
@@ -99,7 +113,7 @@ class Tables:
     def __init__(
         self,
         reference: Reference,
-        hints: Mapping[str, tuple[str, str]] | None = None,
+        hints: Mapping[str, Hint] | None = None,
         table: Path = TABLE,
         species: str = "mouse",
     ) -> None:
@@ -132,9 +146,9 @@ class Tables:
                 f"{self.species}.",
                 "Use a reference of its species.",
             )
-        known = self.sets.get(info.dataset)
+        known = self.sets.get(info.dataset) or self._like(info)
         plane, position, origin, prior = self._plane(atlas, info, known, said)
-        names_of = known if known is not None and known.labels else replace(self.all)
+        names_of = known if known is not None and known.labels else self.all
         label, codes, terms, names = self._regions(atlas, info, names_of)
         if not label and said.landmarks == ():
             raise CannotPlace(
@@ -157,6 +171,20 @@ class Tables:
         )
         along = self._along(plane, terms, parse_terms(known.area, self.reference))
         return Prepared(codes, label, names, plane, along, found, origin)
+
+    def _like(self, info: SectionInfo) -> KnownSet | None:
+        """Return what is known of windows like a small section of no known set, or None."""
+        hint = self.hints.get(info.id)
+        known = self.sets.get(hint.dataset) if hint is not None else None
+        small = info.extent.width * info.extent.height <= SMALL_UM2
+        if known is None or known.part != "window" or known.share or not small:
+            return None
+        labels = {
+            name: {**self.all.labels.get(name, {}), **names} for name, names in known.labels.items()
+        }
+        return replace(
+            known, plane="", labels=labels, turn_deg=None, is_framed=False, is_centred=False
+        )
 
     def _along(
         self, plane: Plane, terms: tuple[tuple[Term, ...], ...], area: tuple[Term, ...]
@@ -181,8 +209,8 @@ class Tables:
         if known is not None and known.plane:
             return plane_named(known.plane), position, f"table ({info.dataset})", None
         if info.id in self.hints:
-            name, why = self.hints[info.id]
-            return plane_named(name), position, why, None
+            hint = self.hints[info.id]
+            return plane_named(hint.plane), position, hint.why, None
         raise CannotPlace(
             "Nothing says in which plane the section was cut.",
             "Set its plane in the corrections, or its axis when the atlas is built.",

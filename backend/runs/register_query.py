@@ -10,6 +10,7 @@ from typing import Any
 from backend.core.errors import BadRequest
 from backend.core.job import RunContext
 from backend.runs.register import register_atlas
+from backend.runs.register_labels import Hint
 from backend.runs.register_record import reference_of
 from backend.store.atlas import Atlas
 from backend.store.space import read_space, read_volume
@@ -42,7 +43,8 @@ def register_query(
     Notes
     -----
     An upload does not say how it was cut: it is taken to lie in the plane of its most similar
-    section of the atlas, or of most sections where that has no place; the record says which.
+    section of the atlas, or of most sections where that has no place; the record says which. A
+    small one is looked for where windows of its nearest section's data set lie.
     """
     atlas = Atlas.open(atlas_path)
     volume = read_volume(atlas)
@@ -54,13 +56,15 @@ def register_query(
     space = read_space(atlas)
     records = {} if space is None else space.records
     planes = Counter(r["plane"] for r in records.values() if r["status"] == "registered")
-    hints = {}
+    hints: dict[str, Hint] = {}
+    sets = {info.id: info.dataset for info in atlas.sections()}
     for info in Atlas.open(query_path).sections():
+        like = sets.get(info.parent, "")
         nearest = records.get(info.parent, {})
         if nearest.get("status") == "registered":
-            hints[info.id] = (str(nearest["plane"]), f"its nearest section {info.parent}")
+            hints[info.id] = Hint(str(nearest["plane"]), f"its nearest section {info.parent}", like)
         elif planes:
-            hints[info.id] = (planes.most_common(1)[0][0], "most sections of the atlas")
+            hints[info.id] = Hint(planes.most_common(1)[0][0], "most sections of the atlas", like)
     return register_atlas(query_path, reference_of(*volume), ctx, hints=hints, seed=seed)
 
 

@@ -54,6 +54,7 @@ class Planes:
         self._main = _open(atlas_path)
         self._checked = time.monotonic()
         self._queries: dict[str, Plane] = {}
+        self._seen: dict[str, float] = {}
 
     @property
     def main(self) -> Plane:
@@ -96,12 +97,22 @@ class Planes:
         with self._lock:
             plane = self._queries.get(section)
             if plane is not None and plane.atlas.path.exists():
-                return plane
+                return self._recent(section, plane)
             plane = _open(self._query_path(section))
             while len(self._queries) >= MOST_QUERIES:
-                self._queries.pop(next(iter(self._queries)))
+                oldest = next(iter(self._queries))
+                self._queries.pop(oldest)
+                self._seen.pop(oldest, None)
             self._queries[section] = plane
             return plane
+
+    def _recent(self, section: str, plane: Plane) -> Plane:
+        """Return the plane of a query, opened anew now and then if a job has written into it."""
+        now = time.monotonic()
+        if now - self._seen.get(section, 0.0) > CHECK_EVERY:
+            self._seen[section] = now
+            self._queries[section] = plane = _refreshed(plane)
+        return plane
 
     def _query_path(self, section: str) -> Path:
         job = section.removeprefix(QUERY_PREFIX)

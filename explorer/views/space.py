@@ -65,8 +65,18 @@ def layout(backend: Backend) -> Component:
         return html.Div([html.Div(empty_state(title, HOW, [start]), className="sec"), _run_box()])
     low, high = span_of(placed, "coronal")
     as_png = {"toImageButtonOptions": {"format": "png", "filename": "brain", "scale": 3}}
-    brain = dcc.Graph(id=BRAIN, config={**config("brain"), **as_png}, className="space-graph")
-    over = dcc.Graph(id=SLICE, config=config("slice"), className="space-graph")
+    brain = dcc.Graph(
+        id=BRAIN,
+        figure=_empty("Drawing the brain …"),
+        config={**config("brain"), **as_png},
+        className="space-graph",
+    )
+    over = dcc.Graph(
+        id=SLICE,
+        figure=_empty("Drawing the slice …"),
+        config=config("slice"),
+        className="space-graph",
+    )
     knobs = [
         html.Div(id=CUTS),
         html.Div(
@@ -195,6 +205,7 @@ def register(app: Dash, backend: Backend) -> None:
         at, section = parse_at(str(tool["using"])), str(tool["section"])
         key, records = label_of(backend, str(scene["layer"])), records_of(backend, section)
         placed = [r for r in records if r["status"] == "registered"]
+        ours = [r for r in placed if not r["id"].startswith(QUERY)]
         low, high = span_of(placed, at.plane)
         found, over = _over(backend, section, key, at.nudge)
         position = _held(_where(at, found), low, high)
@@ -205,7 +216,7 @@ def register(app: Dash, backend: Backend) -> None:
         fields = [no_update] * 4 if _nudge(typed) == at.nudge else astuple(at.nudge)
         return (
             patch, over, _cuts(at), low, high, position, position,
-            near_line(placed, at.plane, position), score_table(records, section), *fields,
+            near_line(ours, at.plane, position), score_table(records, section), *fields,
         )  # fmt: skip
 
     @app.callback(

@@ -7,12 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from backend.core.data import TaskResult
 from backend.core.errors import UnknownLayer
 from backend.core.layers import LayerKey
 from backend.core.settings import Settings
-from backend.service import Backend
+from backend.service import Backend, planes
 from backend.service.space import sampled
-from tests.spaced import spaced_atlas
+from backend.store.atlas import Atlas
+from backend.store.result import write_result
+from backend.store.space import SpaceResult
+from tests.spaced import ABOUT, RECORD, spaced_atlas
 from tests.tiny import tiny_atlas
 
 REGION = LayerKey("label", "region")
@@ -62,6 +66,21 @@ def test_an_atlas_without_space_says_how_to_get_one(tmp_path: Path) -> None:
     assert bare.space_info()["sections"] == []
     with pytest.raises(UnknownLayer, match="backend register"):
         bare.space_points(REGION)
+
+
+def test_an_upload_that_a_job_placed_is_seen_without_a_restart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planes, "CHECK_EVERY", -1.0)
+    settings = Settings(data=tmp_path / "data")
+    query = tiny_atlas(settings.results / "abc" / "atlas.zarr")
+    backend = Backend(settings, tiny_atlas(tmp_path / "a.zarr"))
+    assert backend.space_info("query-abc")["sections"] == []
+    first = Atlas.open(query).sections()[0]
+    xyz = {first.id: np.ones((first.n_cells, 3), np.float32)}
+    write_result(query, TaskResult(), space=SpaceResult(xyz, {first.id: RECORD}, ABOUT))
+    assert backend.space_info("query-abc")["sections"][0]["grade"] == "good"
+    assert len(backend.space_slice("query-abc", REGION)["xyz"]) == first.n_cells
 
 
 def test_small_classes_are_favoured_in_a_sample() -> None:
