@@ -96,7 +96,7 @@ def modalities(paths: Sequence[Path], limits: Limits) -> dict[str, Any]:
     dict
         ``ModalityCard`` as JSON.
     """
-    more = [str(path.resolve()) for path in paths[1:]]
+    more = [str(path.absolute()) for path in paths[1:]]
     answer = _ask_child("modalities", paths[0], {"more": more, "limits": asdict(limits)})
     if answer is None:
         fault = _exhausted().as_fault()
@@ -108,7 +108,7 @@ def _ask_child(verb: str, path: Path, request: dict[str, Any]) -> dict[str, Any]
     """Return what the child answers, or None where it died, ran out of memory or of time."""
     root = str(Path(backend.__file__).resolve().parents[1])
     one = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "backend.intake.child", verb, str(path.resolve())]
+    command = [sys.executable, "-m", "backend.intake.child", verb, str(path.absolute())]
     try:
         done = subprocess.run(
             command,
