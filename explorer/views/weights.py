@@ -214,8 +214,16 @@ def _choices(card: Mapping[str, Any]) -> html.Div:
     fields = [
         ("Domains", _number(CLUSTERS, "suggested", 2, 40), "empty: a number is suggested"),
         ("Seeds", _number(SEEDS, "5", 1, 20, 5), "more give a better spread"),
-        ("Compare with", dcc.Dropdown(truths, "", id=TRUTH, clearable=False), "label of the file"),
-        ("Spots", dcc.Dropdown(ways, card["align"], id=ALIGN, clearable=False), ""),
+        (
+            "Compare with",
+            dcc.Dropdown(truths, "", id=TRUTH, clearable=False, searchable=False),
+            "label of the file",
+        ),
+        (
+            "Spots",
+            dcc.Dropdown(ways, card["align"], id=ALIGN, clearable=False, searchable=False),
+            "",
+        ),
     ]
     rows = [
         html.Div(
