@@ -34,6 +34,27 @@ def make():
 
 serve_many(make, "127.0.0.1", int(sys.argv[1]), int(sys.argv[2]))
 """
+#: An application that counts the tiles it works on, and tells on any other path.
+COUNTS_TILES = """
+import sys, time
+from backend.http.serving import serve_alone, serve_many
+
+drawn = []
+
+def application(environ, start_response):
+    if environ["PATH_INFO"].startswith("/tiles/"):
+        drawn.append(1)
+        time.sleep(0.1)
+    body = str(len(drawn)).encode()
+    start_response("200 OK", [("Content-Length", str(len(body)))])
+    return [body]
+
+port, workers = int(sys.argv[1]), int(sys.argv[2])
+if workers:
+    serve_many(lambda: application, "127.0.0.1", port, workers)
+else:
+    serve_alone(application, "127.0.0.1", port)
+"""
 
 
 def free_port() -> int:
@@ -123,6 +144,22 @@ def test_above_its_capacity_the_server_refuses_tiles_and_answers_the_rest() -> N
         assert statuses == {b"200", b"503"}
         assert all(b"Retry-After: 1" in answer for answer in found if b" 503 " in answer[:20])
         assert get(port, "/tiles/s1/label:type/0/0/0.png")[0] == 200
+
+
+@pytest.mark.parametrize("workers", ["0", "1"], ids=["one process", "workers"])
+def test_tiles_of_a_client_that_left_while_they_waited_are_not_drawn(workers: str) -> None:
+    port = free_port()
+    with started(port, "-c", COUNTS_TILES, str(port), workers):
+        sockets = [socket.create_connection(("127.0.0.1", port), timeout=60) for _ in range(40)]
+        for one in sockets:
+            one.sendall(b"GET /tiles/s1/label:type/0/0/0.png HTTP/1.1\r\nHost: a\r\n\r\n")
+        for one in sockets:
+            one.close()
+        # A client that stayed is answered after all that were asked for before.
+        assert get(port, "/tiles/s1/label:type/0/0/1.png")[0] == 200
+        drawn = int(get(port, "/count")[1])
+    # Those that no thread had begun with are passed over: there are 8 threads, or 4.
+    assert 1 <= drawn <= 16
 
 
 def test_the_program_serves_an_atlas_by_two_processes(tmp_path: Path) -> None:
