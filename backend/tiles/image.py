@@ -18,8 +18,6 @@ from backend.tiles.png import indexed_rows, palette_chunks, rgba_rows
 
 #: Colours that an indexed PNG can hold.
 MOST_COLOURS = 256
-_FULL = np.zeros((0, 0), np.uint8)
-_FULL.setflags(write=False)
 
 
 class Colours:
@@ -58,7 +56,6 @@ class Colours:
         Parameters
         ----------
         index : (h, w) uint16
-            w must be a multiple of four.
         cover : (h, w) uint8, optional
             Covered part of each pixel, 1 .. COVERAGE; all are full where not given.
         rows : (h, w + 1) uint8, optional
@@ -67,75 +64,71 @@ class Colours:
         if rows is None:
             rows = np.zeros((index.shape[0], index.shape[1] + 1), np.uint8)
         if cover is None:
-            return self._png(index, _FULL, rows)
-        return self.covered._png(index, cover, rows)
+            return self._png(index, rows)
+        covered = self.covered
+        kind = np.uint16 if len(covered.rgba) <= 1 << 16 else np.uint32
+        merged = np.empty(index.shape, kind)
+        _merge(index, cover, merged)
+        return covered._png(merged, rows)
 
-    def _png(
-        self, index: NDArray[np.uint16], cover: NDArray[np.uint8], rows: NDArray[np.uint8]
-    ) -> bytes:
+    def _png(self, index: NDArray[Any], rows: NDArray[np.uint8]) -> bytes:
         if self.palette:
-            _narrow(index, cover, rows)
+            _narrow(index, rows)
             return indexed_rows(rows, self.palette)
         used = np.zeros(MOST_COLOURS, np.int64)
-        fours = index.view(np.uint64)
-        n = _compact(index, fours, cover, len(self.rgba), rows, used)
+        n = _compact(index, np.zeros(len(self.rgba), np.int32), rows, used)
         if n <= MOST_COLOURS:
             return indexed_rows(rows, palette_chunks(self.rgba[used[:n]]))
         wide = np.zeros((len(index), 4 * index.shape[1] + 1), np.uint8)
-        _widen(index, cover, self.rgba, wide)
+        _widen(index, self.rgba, wide)
         return rgba_rows(wide)
 
 
 @numba.njit(cache=True, nogil=True)
-def _narrow(index: Any, cover: Any, rows: Any) -> None:
-    """Write the colours of a small table."""
+def _merge(index: Any, cover: Any, merged: Any) -> None:
+    """Write places in the table of covered colours."""
     for y in range(index.shape[0]):
-        if cover.shape[0]:
-            for x in range(index.shape[1]):
-                colour = np.int32(index[y, x]) * COVERAGE + np.int32(cover[y, x]) - 1
-                rows[y, x + 1] = colour if index[y, x] > 0 else 0
-        else:
-            for x in range(index.shape[1]):
-                rows[y, x + 1] = index[y, x]
+        for x in range(index.shape[1]):
+            colour = np.int64(index[y, x])
+            merged[y, x] = colour * COVERAGE + cover[y, x] - 1 if colour > 0 else 0
 
 
 @numba.njit(cache=True, nogil=True)
-def _compact(index: Any, fours: Any, cover: Any, n_colours: int, rows: Any, used: Any) -> Any:
-    """Give the colours in use places 0 .. 255; return how many there are, 257 for too many.
-
-    ``fours`` are the colours of four pixels each: most of a tile is empty, and passed over.
-    """
-    place = np.full(n_colours, -1, np.int32)
-    place[0] = 0
-    n, step = 1, 4
+def _narrow(index: Any, rows: Any) -> None:
+    """Write the colours of a small table."""
     for y in range(index.shape[0]):
-        for start in range(0, index.shape[1], step):
-            if fours[y, start // step] == 0:
-                rows[y, start + 1 : start + 1 + step] = 0
-                continue
-            for x in range(start, start + step):
-                colour = np.int64(index[y, x])
-                if cover.shape[0] and colour > 0:
-                    colour = colour * COVERAGE + np.int64(cover[y, x]) - 1
-                if place[colour] < 0:
-                    if n == MOST_COLOURS:
-                        return MOST_COLOURS + 1
-                    place[colour] = n
-                    used[n] = colour
-                    n += 1
-                rows[y, x + 1] = place[colour]
+        for x in range(index.shape[1]):
+            rows[y, x + 1] = index[y, x]
+
+
+@numba.njit(cache=True, nogil=True)
+def _compact(index: Any, place: Any, rows: Any, used: Any) -> Any:
+    """Give the colours in use places 0 .. 255; return how many there are, 257 for too many."""
+    for y in range(index.shape[0]):
+        for x in range(index.shape[1]):
+            place[index[y, x]] = 1
+    place[0] = 0
+    n = 1
+    for colour in range(1, len(place)):
+        if place[colour] == 0:
+            continue
+        if n == MOST_COLOURS:
+            return MOST_COLOURS + 1
+        place[colour] = n
+        used[n] = colour
+        n += 1
+    for y in range(index.shape[0]):
+        for x in range(index.shape[1]):
+            rows[y, x + 1] = place[index[y, x]]
     return n
 
 
 @numba.njit(cache=True, nogil=True)
-def _widen(index: Any, cover: Any, rgba: Any, rows: Any) -> None:
+def _widen(index: Any, rgba: Any, rows: Any) -> None:
     """Write red, green, blue and opacity of each pixel into rows that are zero."""
     for y in range(index.shape[0]):
         for x in range(index.shape[1]):
             colour = np.int64(index[y, x])
-            if colour == 0:
-                continue
-            if cover.shape[0]:
-                colour = colour * COVERAGE + np.int64(cover[y, x]) - 1
-            for k in range(4):
-                rows[y, 4 * x + 1 + k] = rgba[colour, k]
+            if colour > 0:
+                for k in range(4):
+                    rows[y, 4 * x + 1 + k] = rgba[colour, k]

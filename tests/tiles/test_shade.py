@@ -130,7 +130,9 @@ def test_faint_is_twelve_per_cent() -> None:
     assert pytest.approx(0.12, abs=0.002) == shade.FAINT / 255
 
 
-@pytest.mark.parametrize(("n", "mode"), [(255, 3), (299, 6)], ids=["indexed", "more than 256"])
+@pytest.mark.parametrize(
+    ("n", "mode"), [(255, 3), (256, 6), (300, 6)], ids=["indexed", "one too many", "all"]
+)
 def test_colours_are_exact_however_many_there_are(n: int, mode: int) -> None:
     codes = np.arange(-2, n - 1, dtype=np.int16).reshape(1, -1)
     index = shade.index_labels(codes, ALL)
@@ -148,6 +150,15 @@ def test_a_small_table_is_written_whole_with_every_tile() -> None:
     assert np.array_equal(pixels(png), colours.rgba[index])
     rows = np.zeros((2, 4), np.uint8)
     assert colours.png(index, None, rows) == png
+
+
+def test_tables_of_many_thousand_colours_are_exact_with_coverage() -> None:
+    many = [Category(str(code), f"#{code:06x}") for code in range(9_000)]
+    colours = shade.label_colours(many)
+    index = np.array([[0, 2, 9_001, 5_000]], np.uint16)
+    found = pixels(colours.png(index, np.full(index.shape, 2, np.uint8)))
+    assert np.array_equal(found[0, 1:, :3], colours.rgba[index[0, 1:], :3])
+    assert found[0, :, 3].tolist() == [0, 128, 128, 128]
 
 
 def test_covered_parts_become_opacity() -> None:
