@@ -45,6 +45,7 @@ def styled(figure: go.Figure, unit_x: str = "", unit_y: str = "") -> go.Figure:
         margin={"l": 8, "r": 8, "t": 8, "b": 8},
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
         hoverlabel={"font": {"size": 12}},
+        modebar={"bgcolor": "rgba(0,0,0,0)", "color": INK, "activecolor": INK},
         uirevision="keep",
     )
     figure.update_xaxes(**axis, title_text=unit_x or None)

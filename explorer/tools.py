@@ -22,7 +22,7 @@ from dash.development.base_component import Component
 from explorer import ids
 from explorer.components import icon_button
 from explorer.icons import icon
-from explorer.views import ask, space, weights
+from explorer.views import ask, contacts, panels, space, weights
 
 if TYPE_CHECKING:
     from backend.service import Backend
@@ -51,6 +51,8 @@ class Tool(Protocol):
 #: The tools in the order of the menu.
 TOOLS: tuple[Tool, ...] = (
     ask,
+    panels,
+    contacts,
     space,
     weights,
 )

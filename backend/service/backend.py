@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.analysis.ligands_table import list_tables
 from backend.core.data import SectionInfo
 from backend.core.errors import BadRequest
 from backend.core.geometry import Bounds
@@ -403,6 +404,10 @@ class Backend:
         UnknownJob, NotFinished
         """
         return self._results(self.jobs.result_file(job_id, "json"))
+
+    def pair_tables(self) -> list[str]:
+        """Return the names of the tables of ligands and receptors that this server offers."""
+        return list_tables(self.settings.pairs)
 
 
 def _read_json(path: Path) -> dict[str, Any]:

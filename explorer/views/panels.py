@@ -1,0 +1,233 @@
+"""Gene panels: options of a choice, the held-out curve beside other ways, the table of genes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from dash import Dash, Input, Output, dcc, html, no_update
+from dash.development.base_component import Component
+
+from backend.core.errors import AtlasError
+from explorer import ids, words
+from explorer.choices import (
+    SCOPES,
+    choice,
+    label_options,
+    labelled,
+    number_field,
+    said_of,
+    sections_of,
+    text_field,
+)
+from explorer.components import Child, button, note, segments
+from explorer.contact_figures import takes
+from explorer.panel_figures import curve_figure, gene_table, module_line
+from explorer.plots import config
+from explorer.runs import job_of, run_button, unfinished
+from explorer.state import MONTAGE
+
+if TYPE_CHECKING:
+    from backend.service import Backend
+
+NAME = "panels"
+TITLE = "Gene panel"
+HINT = "Few genes that tell types apart"
+GLYPH = "gene"
+JOBS: tuple[tuple[str, str], ...] = (("fusemap", "panel"),)
+
+FORM, RUN, MESSAGE = "panels-form", "panels-run", "panels-message"
+FRAME, HEAD, TEXT, FIGURE, TABLE = (
+    "panels-frame",
+    "panels-head",
+    "panels-text",
+    "panels-figure",
+    "panels-table",
+)
+SCOPE, LABEL, GENES, WAY, INCLUDE, EXCLUDE = (
+    "panels-scope",
+    "panels-label",
+    "panels-genes",
+    "panels-way",
+    "panels-include",
+    "panels-exclude",
+)
+WAYS = (
+    ("embedding", "Gene embedding and labels"),
+    ("greedy", "Greedy, labels only"),
+    ("markers", "Markers, type by type"),
+    ("modules", "Most variable per module, as published"),
+    ("variable", "Most variable"),
+)
+WHAT = (
+    "Candidates are the genes that all these sections measured. The panel is scored on cells of "
+    "sections (of one section: quarters) that it was not chosen on, with nothing but its own "
+    "genes, beside every other way of choosing and random panels."
+)
+
+
+def layout(backend: Backend) -> Component:
+    """Return the body: options of a choice, or its result."""
+    labels = label_options(backend)
+    form = [
+        labelled("Cells of", choice(SCOPE, SCOPES, SCOPES[1][0])),
+        labelled("To tell apart", choice(LABEL, labels, labels[0][0] if labels else "")),
+        labelled("Genes", number_field(GENES, 60, 2, 1000)),
+        labelled("Chosen by", choice(WAY, WAYS, WAYS[0][0])),
+        labelled("Must be in", text_field(INCLUDE, "Slc17a7, Gad1")),
+        labelled("Must not be in", text_field(EXCLUDE, "Malat1")),
+    ]
+    return html.Div(
+        [
+            html.Div(
+                [
+                    html.Div(form, className="toolform"),
+                    html.Div(id=RUN, className="row wrap"),
+                    html.P(WHAT, className="s t3"),
+                ],
+                id=FORM,
+                className="sec formbox",
+            ),
+            html.Div(id=MESSAGE, hidden=True),
+            html.Div(
+                [
+                    html.Div(
+                        [html.Div(id=HEAD, className="row wrap"), html.Div(id=TEXT)],
+                        className="sec",
+                    ),
+                    dcc.Graph(id=FIGURE, config=config("panel"), className="analysis-graph"),
+                    html.Div(id=TABLE, className="sec analysis-table"),
+                ],
+                id=FRAME,
+                hidden=True,
+            ),
+        ],
+        className="analysis",
+    )
+
+
+def register(app: Dash, backend: Backend) -> None:
+    """Draw the options, the run and the result of the job that the link names."""
+
+    @app.callback(
+        Output(RUN, "children"),
+        Input(ids.TOOL, "data"),
+        *[Input(name, "value") for name in (SCOPE, LABEL, GENES, WAY, INCLUDE, EXCLUDE)],
+    )
+    def offer(tool: Any, scope: Any, label: Any, *rest: Any) -> Any:
+        if not _is_open(tool) or not label:
+            return no_update
+        return run_row(backend, str(tool["section"]), str(scope), str(label), rest)
+
+    @app.callback(
+        Output(FORM, "hidden"),
+        Output(MESSAGE, "hidden"),
+        Output(FRAME, "hidden"),
+        Output(MESSAGE, "children"),
+        Output(HEAD, "children"),
+        Output(TEXT, "children"),
+        Output(FIGURE, "figure"),
+        Output(TABLE, "children"),
+        Input(ids.TOOL, "data"),
+        Input(ids.JOBS, "data"),
+        prevent_initial_call=True,
+    )
+    def draw(tool: Any, jobs: Any) -> tuple[Any, ...]:
+        if not _is_open(tool):
+            return (no_update,) * 8
+        job_id, _, label = str(tool["using"]).partition(",")
+        job = job_of(jobs, job_id)
+        if job is None:
+            return False, True, True, None, *[no_update] * 4
+        message = unfinished(job, "No panel could be chosen")
+        found, problem = _panel(backend, job_id) if message is None else (None, None)
+        if found is None:
+            return True, False, True, message or problem, *[no_update] * 4
+        shown = label if label in _labels(found) else _labels(found)[0]
+        return (
+            True,
+            True,
+            False,
+            None,
+            head(found, job_id, shown),
+            verdicts(found),
+            curve_figure(found, shown),
+            gene_table(found),
+        )
+
+
+def _is_open(tool: Any) -> bool:
+    return bool(tool) and tool["tool"] == NAME
+
+
+def _panel(backend: Backend, job: str) -> tuple[Mapping[str, Any] | None, list[Child] | None]:
+    """Return a panel, or why it cannot be read."""
+    try:
+        return backend.result(job), None
+    except AtlasError as error:
+        return None, [html.Div(note(str(error)), className="sec")]
+
+
+def _labels(found: Mapping[str, Any]) -> list[str]:
+    return list(dict.fromkeys(row["label"] for row in found["curve"]))
+
+
+def run_row(
+    backend: Backend, section: str, scope: str, label: str, rest: Sequence[Any]
+) -> list[Child]:
+    """Return the button that starts a choice, and what it is on."""
+    genes, way, include, exclude = rest
+    entries = sections_of(backend, section, scope, label, needs_expression=True)
+    n = int(genes or 60)
+    params = {
+        "genes": n,
+        "label": label,
+        "way": way or WAYS[0][0],
+        "include": names(include),
+        "exclude": names(exclude),
+    }
+    inputs = {"sections": [e["id"] for e in entries]}
+    nowhere = scope != "all" and section != MONTAGE and not entries
+    act = run_button(
+        f"Choose {words.plural(n, 'gene')}", "fusemap", "panel", params, inputs, disabled=nowhere
+    )
+    said = said_of(entries, "The data set with most genes, measured in labelled cells")
+    if nowhere:
+        said = f"The section on the map has no expression with {label}: open another, or take all."
+    return [act, html.Span(said, className="s t2")]
+
+
+def names(text: Any) -> list[str]:
+    """Return names separated by commas or blanks."""
+    return str(text or "").replace(",", " ").split()
+
+
+def head(found: Mapping[str, Any], job: str, label: str) -> list[Child]:
+    """Return what can be done with a panel, and what it was chosen on."""
+    labels = _labels(found)
+    chosen = ", ".join(s["title"] for s in found["sections"][:3])
+    more = len(found["sections"]) - 3
+    text = (
+        f"{len(found['genes'])} of {words.plural(found['n_candidates'], 'candidate gene')}, chosen "
+        f"on {chosen}{f' and {more} more' if more > 0 else ''}"
+    )
+    parts: list[Child] = [button("New panel", "using", "", kind="sm"), takes(job, FIGURE)]
+    if len(labels) > 1:
+        options = [(f"{job},{name}", name.capitalize()) for name in labels]
+        parts.append(segments("Scored on", options, f"{job},{label}", "using"))
+    return [*parts, html.Span(text, className="s t2")]
+
+
+def verdicts(found: Mapping[str, Any]) -> list[Child]:
+    """Return how the panel compares, said plainly where another way is better."""
+    lines: list[Child] = []
+    for verdict in found["verdicts"]:
+        if verdict.get("ahead"):
+            lines.append(note(verdict["text"]))
+        else:
+            lines.append(html.P(verdict["text"], className="s"))
+    rest = (
+        f"Held out: {found['held_out']}. The gene embedding saw the expression of all cells, "
+        f"labels of none. {module_line(found)}"
+    )
+    return [*lines, html.P(rest, className="s t3")]
