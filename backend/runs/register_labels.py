@@ -34,6 +34,8 @@ PACKED_AMONG = 20
 #: Fewest cells that make a region count, and fewest regions.
 FEW_CELLS, FEW_REGIONS = 15, 2
 
+#: Labels with such a word in their name have places as classes; other labels are types.
+PLACES = ("region", "domain", "area", "layer")
 #: Sections up to this size may be windows like those of their nearest section, um2.
 SMALL_UM2 = 9e6
 
@@ -222,7 +224,8 @@ class Tables:
         """Return label, codes, terms per code and names per code; nothing where none fits."""
         have = [n for n, sections in atlas.attrs["labels"].items() if info.id in sections]
         first = [n for n in known.labels if n in have]
-        for label in (*first, *(n for n in have if n not in first)):
+        places = [n for n in have if n not in first and any(p in n.lower() for p in PLACES)]
+        for label in (*first, *places):
             found = self._of_label(atlas, info, known, label)
             if found is not None:
                 return (label, *found)
@@ -234,7 +237,7 @@ class Tables:
         array = atlas.label(label)
         names = [c.name for c in array.categories]
         raw = np.asarray(array.codes[info.rows], np.int64)
-        table = known.labels.get(label, {})
+        table = known.labels.get(label) or self.all.labels.get(PLACES[0], {})
         if label in known.share:
             packed = packed_cells(np.asarray(atlas.xy[info.rows]), raw, known.share[label])
             raw = np.where(packed, raw, -1)

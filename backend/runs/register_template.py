@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.analysis.registration.corrections import Correction
-from backend.analysis.registration.order import order_sections
+from backend.analysis.registration.order import distances, order_sections
 from backend.analysis.registration.outline import tissue_of
 from backend.analysis.registration.picture import Picture
 from backend.analysis.registration.place import CannotPlace, Known
@@ -22,6 +22,10 @@ from backend.store.atlas import Atlas
 
 #: Distance between sections whose positions are not known, micrometres.
 APART_UM = 200.0
+#: A section is laid on one that is at least this part of its size.
+LARGE = 0.8
+#: Greatest turn of a section that is tried: an atlas shows its sections upright.
+TURN_DEG = 60.0
 #: Labels that sections are matched by; the first that the atlas has.
 MATCHED_BY = ("region", "type", "class")
 
@@ -57,7 +61,7 @@ class OneSection:
 
 
 class Template:
-    """The sections of an atlas as their own reference: the fullest one, then outwards from it.
+    """The sections of an atlas as their own reference: the middle one, then outwards from it.
 
     Parameters
     ----------
@@ -78,7 +82,7 @@ class Template:
         self._members = {info.id: info for info in members}
         self._atlas = atlas
         self._rank = _ranks(atlas, self.label, members)
-        self.root = max(members, key=lambda i: i.n_cells).id if members else ""
+        self.root = _root(atlas, self.label, members)
         self._places: dict[str, NDArray[np.float64]] = {}
 
     def sequence(self, infos: Sequence[SectionInfo]) -> list[SectionInfo]:
@@ -114,7 +118,8 @@ class Template:
         kept = np.where(np.isin(codes, shared), codes, -1)
         along = OneSection(at, np.where(np.isin(other, shared), other, -1), n_regions,
                            self._position(info))  # fmt: skip
-        known = Known(self._position(info), None, said.part or "whole", said.flip or False, True)
+        position = self._position(info)
+        known = Known(position, None, said.part, said.flip or False, True, TURN_DEG)
         names = tuple((c.name,) for c in atlas.label(self.label).categories)
         origin = "the template" if info.id == self.root else f"its neighbour {neighbour.id}"
         return Prepared(kept, self.label, names, self.plane, along, known, origin)
@@ -123,12 +128,12 @@ class Template:
         return np.asarray(self._atlas.label(self.label).codes[info.rows], np.int64)
 
     def _neighbour(self, info: SectionInfo) -> SectionInfo:
-        """Return the nearest placed section on the way to the root; the root for itself."""
-        if info.id == self.root or not self._places:
+        """Return the nearest placed section that is about as large; else the root."""
+        rank, area = self._rank[info.id], _area(info)
+        large = [s for s in self._places if _area(self._members[s]) >= LARGE * area]
+        if info.id == self.root or not large:
             return self._members[self.root]
-        rank = self._rank[info.id]
-        nearest = min(self._places, key=lambda s: abs(self._rank[s] - rank))
-        return self._members[nearest]
+        return self._members[min(large, key=lambda s: abs(self._rank[s] - rank))]
 
     def _position(self, info: SectionInfo) -> float:
         if all(i.position is not None for i in self._members.values()):
@@ -146,6 +151,24 @@ def _largest_plane(atlas: Atlas, label: str) -> tuple[Plane, list[SectionInfo]]:
     return max(groups.items(), key=lambda g: sum(i.n_cells for i in g[1]))
 
 
+def _root(atlas: Atlas, label: str, members: Sequence[SectionInfo]) -> str:
+    """Return the section that is most like all others, among those of many regions."""
+    if not members:
+        return ""
+    counts = _counts(atlas, label, members)
+    rich = (counts >= FEW_CELLS).sum(axis=1)
+    far = distances(counts).sum(axis=1)
+    far[rich < rich.max() / 2] = np.inf
+    return members[int(np.argmin(far))].id
+
+
+def _counts(atlas: Atlas, label: str, members: Sequence[SectionInfo]) -> NDArray[np.int64]:
+    array = atlas.label(label)
+    n = len(array.categories)
+    codes = [np.asarray(array.codes[i.rows]) for i in members]
+    return np.stack([np.bincount(c[c >= 0], minlength=n) for c in codes])
+
+
 def _ranks(atlas: Atlas, label: str, members: Sequence[SectionInfo]) -> dict[str, int]:
     """Return the place of each section in order: by position, else by composition."""
     if not members:
@@ -154,12 +177,12 @@ def _ranks(atlas: Atlas, label: str, members: Sequence[SectionInfo]) -> dict[str
     if all(p is not None for p in positions):
         ranked = np.argsort([float(p or 0.0) for p in positions], kind="stable")
     else:
-        array = atlas.label(label)
-        n = len(array.categories)
-        codes = [np.asarray(array.codes[i.rows]) for i in members]
-        counts = np.stack([np.bincount(c[c >= 0], minlength=n) for c in codes])
-        ranked = order_sections(counts, positions)
+        ranked = order_sections(_counts(atlas, label, members), positions)
     return {members[i].id: place for place, i in enumerate(ranked)}
+
+
+def _area(info: SectionInfo) -> float:
+    return info.extent.width * info.extent.height
 
 
 def _common(codes: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +187,18 @@ def test_sections_with_a_place_keep_it(made: tuple[Path, Path, dict[str, Any]], 
     assert list(register_missing(path, [])["sections"]) == ["strange"]
     with pytest.raises(BadRequest, match="have a place"):
         register_missing(path, ["front"])
+
+
+def test_labels_of_types_are_no_regions(
+    made: tuple[Path, Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    uv, codes = cells_at(3000.0, n=300)
+    section = _section("typed", uv, codes)
+    section = replace(section, labels={"type": section.labels["region"]})
+    plan = [plan_of(section, axis="coronal")]
+    atlas = write_atlas(tmp_path / "typed.zarr", "Typed", [section], plan=plan)
+    record = register_atlas(atlas, made[1])["sections"]["typed"]
+    assert "no region labels in common" in record["reason"]
 
 
 def test_corrections_of_unknown_sections_are_refused(path: Path) -> None:

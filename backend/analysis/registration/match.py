@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -69,6 +69,11 @@ class Marks:
         """Return some of the marks."""
         rows = (self.points[kept], self.codes[kept], self.weight[kept])
         return Marks(*rows, self.tissue, self.picture, self.pairs)
+
+    def unframed(self) -> Marks:
+        """Return the marks of a window: nothing is known of what lies around it."""
+        kept = self.those(self.codes != self.picture.n_regions + 1)
+        return replace(kept, tissue=self.tissue.unframed())
 
     def with_more(self, points: Points, code: int) -> Marks:
         """Return the marks and further points of a region, together as heavy as the outline."""

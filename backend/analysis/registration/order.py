@@ -49,8 +49,9 @@ def order_sections(
     return _oriented(order, known)
 
 
-def distances(counts: Values) -> Values:
+def distances(composition: ArrayLike) -> Values:
     """Return Hellinger distances between sections (s, s), 0..1."""
+    counts = np.asarray(composition, np.float64)
     shares = np.sqrt(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1e-12))
     return np.asarray(squareform(pdist(shares)) / np.sqrt(2))
 
@@ -104,7 +105,7 @@ def positions_of(
     have = np.array([p is not None for p in known])
     if have.sum() < 2:
         raise BadRequest("Fewer than two positions are known.", "Give two or more.")
-    far = distances(np.asarray(composition, np.float64))
+    far = distances(composition)
     steps = far[order[:-1], order[1:]] + 1e-9
     along = np.empty(len(order))
     along[order] = np.concatenate([[0.0], np.cumsum(steps)])

@@ -42,6 +42,10 @@ class Tissue(NamedTuple):
         found[inside] = self.mask[tuple(at[inside].T)]
         return found
 
+    def unframed(self) -> Tissue:
+        """Return the tissue of a window, which says nothing of what lies around it."""
+        return self._replace(surround=np.zeros_like(self.surround))
+
     @property
     def area_um2(self) -> float:
         """Area of the tissue."""

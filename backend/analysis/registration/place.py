@@ -193,6 +193,7 @@ def place(
     if not known.fixed:
         best = _refined(marks, along, known, best, profile, seed)
     step(0.7)
+    marks = _as_part(marks, known, best.part)
     picture = along.picture(best.position_um, FINE_UM, side_of(best.part))
     affine = match.align(marks, picture, best.affine, _freedom(best.part), 60, seed)
     step(0.85)
@@ -214,9 +215,10 @@ def _positions(along: Along, known: Known) -> Iterator[float]:
 
 def _looks(marks: Marks, along: Along, known: Known, position: float, seed: int) -> list[Look]:
     """Return the best look at a position, if its slice has anything of the section."""
-    few = marks.some(QUICK_MARKS, seed)
     found: list[Look] = []
     for part in _parts(marks, along, known, position):
+        own = _as_part(marks, known, part)
+        few = own.some(QUICK_MARKS, seed)
         picture = along.picture(position, COARSE_UM, side_of(part))
         faces = (False, True) if known.mirrored is None else (known.mirrored,)
         guesses = (
@@ -232,7 +234,7 @@ def _looks(marks: Marks, along: Along, known: Known, position: float, seed: int)
             after = match.align(few, picture, at, _freedom(part), 25, seed)
             if abs(after.rotation_deg) > known.turn_deg + SLACK_DEG:
                 continue
-            judged = _judged(marks, picture, after, seed) * _unusual(along, known, position)
+            judged = _judged(own, picture, after, seed) * _unusual(along, known, position)
             found.append(Look(judged, position, part, start, after))
     return sorted(found, key=lambda look: look.cost)[:1]
 
@@ -264,9 +266,16 @@ def _parts(marks: Marks, along: Along, known: Known, position: float) -> list[Pa
     whole = along.picture(position, COARSE_UM)
     area = float(whole.tissue.sum()) * COARSE_UM**2
     share = marks.tissue.area_um2 / area if area else 0.0
-    if share >= WHOLE_AREA or along.middle is None:
-        return ["whole"] if share >= HALF_AREA else ["window"]
+    if share >= WHOLE_AREA:
+        return ["whole"]
+    if along.middle is None:
+        return ["window"]
     return ["left", "right"] if share >= HALF_AREA else ["window"]
+
+
+def _as_part(marks: Marks, known: Known, part: Part) -> Marks:
+    """Return the marks of a section taken as a part; a window's surroundings are not known."""
+    return marks.unframed() if part == "window" and known.part is None else marks
 
 
 def side_of(part: Part) -> str:
@@ -282,6 +291,7 @@ def _refined(
     marks: Marks, along: Along, known: Known, best: Look, profile: dict[float, float], seed: int
 ) -> Look:
     """Return the best of the positions around the one found, in small steps."""
+    marks = _as_part(marks, known, best.part)
     first, last = along.span
     reach = np.arange(-REACH_UM, REACH_UM + 1, STEP_UM) + best.position_um
     for position in (float(p) for p in reach if first <= p <= last and float(p) not in profile):

@@ -78,6 +78,7 @@ def register_section(
     correction = correction or Correction()
     tissue, marks = _marks(xy, codes, along, known, correction, seed)
     found = nudged(place(marks, along, known, seed, step), xy, correction)
+    tissue = _seen(tissue, known, found)
     step(0.9)
     picture = along.picture(found.position_um, FINE_UM, side_of(found.part))
     back = inverse_consistency(found, picture, xy, codes, tissue, seed) if check_back else None
@@ -99,6 +100,11 @@ def _marks(
     if known.centred_code is not None:
         marks = marks.with_more(_middle_line(xy), known.centred_code)
     return tissue, marks
+
+
+def _seen(tissue: Tissue, known: Known, found: Placement) -> Tissue:
+    """Return the tissue; without surroundings if the section turned out to be a window."""
+    return tissue.unframed() if found.part == "window" and known.part is None else tissue
 
 
 def _middle_line(xy: Points) -> Points:
@@ -149,6 +155,7 @@ def held_out(
         picture = along.picture(made.placement.position_um, FINE_UM, side_of(made.placement.part))
         scored = np.where(np.isin(codes, hidden), codes, -1)
         tissue = tissue_of(xy, known.part == "window", known.is_framed)
+        tissue = _seen(tissue, known, made.placement)
         parts.append(scores_of(made.placement, picture, xy, scored, tissue))
     n = np.array([p.n_cells for p in parts], float)
     return {
