@@ -2,13 +2,16 @@
 
 python -m tests.benchmarks.bench_fusemap_parity sections PARITY [--seed 0] [--methods a,b]
 python -m tests.benchmarks.bench_fusemap_parity cortex DATASETS [--hide starmap_mpfc] [--seed 0]
+python -m tests.benchmarks.bench_fusemap_parity mapping PARITY [--seed 0]
 
-``sections``: the three simulated sections of PARITY, every hidden gene scored against the counts
-it would have shown. ``cortex``: STARmap V1 (1,020 genes) with both STARmap mPFC sections (166); a
+``sections``: the three simulated sections of PARITY, every hidden gene scored against the counts it
+would have shown. ``cortex``: STARmap V1 (1,020 genes) with both STARmap mPFC sections (166); a
 fifth of the shared genes is hidden in all sections of one data set (protocol 5.2 of the notes, but
-for hiding one gene per training), then types are transferred both ways with all genes. ``--epochs``
-shortens the published training. Every method runs in a process of its own; memory is the peak above
-what the process had before it began. Nothing is chosen on a scored gene or label.
+for hiding one gene per training), then types are transferred both ways with all genes. ``mapping``:
+the first two simulated sections are integrated, the third is mapped as a query, types and regions
+are transferred by the published classifier. ``--epochs`` shortens the published training. Every
+method runs in a process of its own; memory is the peak above what the process had before it began.
+Nothing is chosen on a scored gene or label.
 """
 
 from __future__ import annotations
@@ -38,6 +41,7 @@ from backend.intake.read import read_h5ad
 from backend.models.common.agreement import cluster_ari, cross_section_accuracy, gene_r, mixing
 from backend.models.common.baselines import knn_labels, knn_values, principal_components
 from backend.models.fusemap.model import from_checkpoint
+from backend.models.fusemap.parity.mapping import map_query
 from backend.models.fusemap.parity.outputs import impute
 from backend.models.fusemap.parity.prepare import Measured, processed
 from backend.models.fusemap.parity.settings import Settings
@@ -45,6 +49,7 @@ from backend.models.fusemap.parity.train import fit
 from backend.models.fusemap.parity.transfer import transfer
 from backend.models.fusemap.tasks import embed
 from backend.models.fusemap.train import TrainParams, train
+from backend.runs.parity_fusemap import measured
 from backend.runs.threesections import full_counts, hidden_genes, read_threesections
 
 Table = NDArray[np.floating[Any]]
@@ -345,22 +350,56 @@ def _codes(section: SectionData) -> NDArray[np.int64]:
     return np.where(label.codes >= 0, np.array(place)[label.codes], -1).astype(np.int64)
 
 
+def mapping(args: argparse.Namespace) -> list[dict[str, Any]]:
+    """Return one row per share of the reference that a step of mapping sees, and per gate."""
+    made = read_threesections(args.folder / "threesections_truth.npz")
+    given = [measured(s) for s in made]
+    settings, ctx = Settings(epochs=args.epochs), RunContext(seed=args.seed)
+    fitted = fit(given[:2], settings, ctx)
+    rows = []
+    for fraction, gate in ((0.02, False), (0.02, True), (0.25, False), (0.25, True)):
+        started = time.perf_counter()
+        found = map_query(fitted, given[2], settings, ctx, fraction=fraction, gate=gate)
+        row: dict[str, Any] = {
+            "fraction": fraction,
+            "gate": gate,
+            "seconds": time.perf_counter() - started,
+        }
+        for label, kind in (("types", "cell"), ("regions", "niche")):
+            z = np.concatenate([getattr(s, kind) for s in fitted.sections])
+            codes = np.concatenate([getattr(s, label) for s in made[:2]])
+            truth = getattr(made[2], label)
+            said = transfer(z, codes, getattr(found, kind), args.seed)
+            near = knn_labels(z.astype(np.float64), codes, getattr(found, kind).astype(np.float64))
+            row[label] = {
+                "mlp_accuracy": float((said.codes == truth).mean()),
+                "mlp_f1": float(f1_score(truth, said.codes, average="macro")),
+                "knn15_accuracy": float((near == truth).mean()),
+            }
+        rows.append(row)
+        _say(row)
+    return rows
+
+
 def _say(row: dict[str, Any]) -> None:
     sys.stderr.write(json.dumps(row) + "\n")
+
+
+WHAT = {"sections": simulated, "cortex": cortex, "mapping": mapping}
 
 
 def main() -> None:
     """Write the rows as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=("sections", "cortex"))
+    parser.add_argument("what", choices=tuple(WHAT))
     parser.add_argument("folder", type=Path)
     parser.add_argument("--hide", choices=("starmap_v1_1020", "starmap_mpfc"))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--epochs", type=int, default=Settings().epochs)
     parser.add_argument("--methods", type=lambda text: text.split(","), default=list(METHODS))
     args = parser.parse_args()
-    rows = simulated(args) if args.what == "sections" else cortex(args)
-    sys.stdout.write(json.dumps(rows, indent=1) + "\n")
+    torch.set_num_threads(1)
+    sys.stdout.write(json.dumps(WHAT[args.what](args), indent=1) + "\n")
 
 
 if __name__ == "__main__":

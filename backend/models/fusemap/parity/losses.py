@@ -32,9 +32,14 @@ def section_loss(
     logits: Tensor, sections: Tensor, weights: Tensor | None = None, *, double: bool = True
 ) -> Tensor:
     """Return (2) for logits (b, v), section numbers (b,) int64 and weights (b,)."""
-    given = torch.softmax(logits, dim=1) if double else logits
-    each = cross_entropy(given, sections, reduction="none")
+    each = section_losses(logits, sections, double=double)
     return (each if weights is None else weights * each).mean()
+
+
+def section_losses(logits: Tensor, sections: Tensor, *, double: bool = True) -> Tensor:
+    """Return the terms of (2) before weights, (b,)."""
+    given = torch.softmax(logits, dim=1) if double else logits
+    return cross_entropy(given, sections, reduction="none")
 
 
 def noise_like(z: Tensor, scale: float, rng: torch.Generator) -> Tensor:

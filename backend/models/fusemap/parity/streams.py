@@ -22,6 +22,7 @@ class Draw(IntEnum):
     NOISE = 4
     VALIDATION = 5
     CLUSTERS = 6
+    REFERENCE = 7
 
 
 def stream(seed: int, draw: Draw, *place: int) -> torch.Generator:

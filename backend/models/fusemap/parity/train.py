@@ -23,13 +23,16 @@ How to call it, for a table with a row of the published method::
     section.cell, section.niche        # (m, 64) embeddings of those rows
     impute(fitted, 0, ["Slc17a7"])     # (m, 1); only correlations make sense
 
-Counts are raw (m, g) csr matrices; leave a gene's column out to hide it. Three sections of 1,500
-cells take about two minutes on one core.
+A query section maps into a training by ``mapping.map_query``; ``transfer.transfer`` carries labels
+from embeddings to embeddings. Counts are raw (m, g) csr matrices; leave a gene's column out to hide
+it. Three sections of 1,500 cells take about three minutes on one core.
 
 Deviations
 ----------
 - Sections are taken in the order given; the authors' order is that of a folder listing.
 - Nothing is read back from an earlier run unless it has the same data, settings and seed.
+- Every number is a setting of its own. In the authors' configuration settings of equal value are
+  one and the same, so that changing the batch also changes the width of the embedding.
 - A loss that is not finite ends the training with the last epoch that was.
 - The learned dense graph for dissociated cells, and gene embeddings from text, are left out: no
   published result uses them.
@@ -108,11 +111,19 @@ def fit(
     try:
         _train(t, genes, ctx, folder)
         return fitted_of(t, prepared, [s.name for s in sections], genes)
-    except (MemoryError, torch.OutOfMemoryError) as error:
+    except (MemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
         raise OutOfMemory(
             f"Memory ran out with {settings.batch} seed cells per section and step.",
             "Use a smaller batch, fewer sections, or more processes (torchrun).",
         ) from error
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Tell want of memory from other faults: torch has no class for it on a CPU."""
+    known = (MemoryError, torch.OutOfMemoryError)
+    return isinstance(error, known) or "can't allocate memory" in str(error)
 
 
 def _start(

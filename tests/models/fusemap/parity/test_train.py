@@ -136,13 +136,42 @@ def test_a_loss_that_diverges_at_once_is_an_error(monkeypatch: pytest.MonkeyPatc
         fit(SECTIONS, SMALL, RunContext())
 
 
-def test_memory_that_runs_out_advises_a_smaller_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 byte"),
+    ],
+    ids=["numpy", "gpu", "cpu"],
+)
+def test_memory_that_runs_out_advises_a_smaller_batch(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def exhausted(t: training.Training, ctx: RunContext) -> dict[str, float]:
-        raise torch.OutOfMemoryError("CUDA out of memory")
+        raise error
 
     monkeypatch.setattr(train, "run_epoch", exhausted)
     with pytest.raises(OutOfMemory, match="smaller batch"):
         fit(SECTIONS, SMALL, RunContext())
+
+
+def test_other_faults_stay_what_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(t: training.Training, ctx: RunContext) -> dict[str, float]:
+        raise RuntimeError("shapes do not match")
+
+    monkeypatch.setattr(train, "run_epoch", broken)
+    with pytest.raises(RuntimeError, match="shapes"):
+        fit(SECTIONS, SMALL, RunContext())
+
+
+def test_many_sections_are_balanced_pair_by_pair() -> None:
+    sections, _ = planted(n=60, sections=5)
+    settings = replace(SMALL, epochs=1, joint_up_to=4)
+    made = fit(sections, settings, RunContext(seed=1))
+    joint = fit(sections, replace(settings, joint_up_to=5), RunContext(seed=1))
+    assert made.history[0] == joint.history[0]
+    assert made.history[1] != joint.history[1]
 
 
 def test_one_section_cannot_be_integrated() -> None:
