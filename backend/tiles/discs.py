@@ -118,9 +118,10 @@ def subpixels(
     """
     out = np.empty((len(rows), 2), np.int64)
     scale = 2.0 ** (level - info.slot.level) * SUBPIXELS
-    for axis, start in enumerate((info.slot.x, info.slot.y)):
-        unit = (float(info.origin[axis]), float(info.side), float(start), scale)
-        _subpixels(frozen(xy), frozen(rows), axis, *unit, corner[axis] * SUBPIXELS, out)
+    left, top = float(info.origin[0]), float(info.origin[1])
+    slot = float(info.slot.x), float(info.slot.y)
+    ends = corner[0] * SUBPIXELS, corner[1] * SUBPIXELS
+    _subpixels(frozen(xy), frozen(rows), left, top, float(info.side), *slot, scale, *ends, out)
     return out
 
 
@@ -128,17 +129,21 @@ def subpixels(
 def _subpixels(
     xy: Any,
     rows: Any,
-    axis: int,
-    origin: float,
+    left: float,
+    top: float,
     side: float,
-    start: float,
+    slot_x: float,
+    slot_y: float,
     scale: float,
-    corner: int,
+    corner_x: int,
+    corner_y: int,
     out: Any,
 ) -> None:
     for i in range(len(rows)):
-        unit = (np.float64(xy[rows[i], axis]) - origin) / side
-        out[i, axis] = np.int64(np.floor((unit + start) * scale)) - corner
+        row = rows[i]
+        x, y = (np.float64(xy[row, 0]) - left) / side, (np.float64(xy[row, 1]) - top) / side
+        out[i, 0] = np.int64(np.floor((x + slot_x) * scale)) - corner_x
+        out[i, 1] = np.int64(np.floor((y + slot_y) * scale)) - corner_y
 
 
 @numba.njit(cache=True, nogil=True)
