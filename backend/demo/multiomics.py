@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
+from scipy.sparse import csr_matrix, vstack
 
 from backend.core.data import Label, Modality, ModalityKind, SectionData
 from backend.core.layers import Category
@@ -35,7 +35,11 @@ PROTEIN_BACKGROUND = (0.4, 0.5, 0.6, 0.7, 0.8)
 
 @dataclass(frozen=True, slots=True)
 class Assay:
-    """One simulated modality: which shapes (1-4) it sees, its size and its noise."""
+    """One simulated modality: which shapes (1-4) it sees, its size and its noise.
+
+    ``depth`` scales all means; ``noise`` is the spread of a Gaussian of mean 2 that is added to
+    every value, none where it is 0 (counts stay sparse whole numbers then).
+    """
 
     kind: ModalityKind
     sees: tuple[int, ...]
@@ -43,6 +47,8 @@ class Assay:
     background: float
     dropped: float
     switched_on: float
+    depth: float = 1.0
+    noise: float = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +74,14 @@ def three_modalities() -> dict[str, Assay]:
         "rna": Assay("rna", (1, 3), 1000, 0.2, 0.5, 0.2),
         "atac": Assay("atac", (3, 4), 1000, 0.2, 0.5, 0.2),
         "protein": Assay("protein", (2,), 100, 0.4, 0.0, 0.25),
+    }
+
+
+def sparse_bins() -> dict[str, Assay]:
+    """Bins with few counts each, as large sections have them."""
+    return {
+        "rna": Assay("rna", (1, 3, 4), 1000, 0.2, 0.0, 0.2, depth=0.03, noise=0.0),
+        "protein": Assay("protein", (2,), 60, 0.4, 0.0, 0.25, depth=0.2, noise=0.0),
     }
 
 
@@ -123,18 +137,21 @@ def _measure(
     shape = rng.integers(1, 5, p)
     nuisance = rng.integers(0, 3, p)
     on = rng.random((n, 3)) < assay.switched_on
-    values = np.empty((n, p), np.float32)
+    values = []
     seen = np.isin(shape, assay.sees)
     # By blocks, so that a large section needs no dense matrix of float64.
     for start in range(0, n, 4096):
         rows = slice(start, min(start + 4096, n))
         inside = (truth[rows, None] == shape) & seen
-        mean = assay.background + 11.0 * inside + 9.0 * on[rows][:, nuisance]
+        mean = assay.depth * (assay.background + 11.0 * inside + 9.0 * on[rows][:, nuisance])
         drawn = rng.negative_binomial(10, 10 / (10 + mean)).astype(np.float32)
         drawn[rng.random(drawn.shape) < assay.dropped] = 0
-        values[rows] = np.maximum(drawn + rng.normal(2, 0.5, drawn.shape), 0)
+        if assay.noise:
+            drawn = np.maximum(drawn + rng.normal(2, assay.noise, drawn.shape), 0)
+        values.append(csr_matrix(drawn.astype(np.float32)))
     features = tuple(f"{name}_{j}" for j in range(p))
-    return Modality(name, assay.kind, csr_matrix(values), features, np.ones(n, np.bool_))
+    joined = csr_matrix(vstack(values))
+    return Modality(name, assay.kind, joined, features, np.ones(n, np.bool_))
 
 
 def write_demo(path: Path, seed: int = 7) -> None:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from backend.core.job import RunContext
-from backend.models.spatialglue.measures import measure
+from backend.models.spatialglue.measures import Near, measure
 from backend.models.spatialglue.mixture import fit_mixture, shared_gaussians
 from backend.models.spatialglue.wnn import joint_embedding
 
@@ -18,12 +18,15 @@ CONCATENATED = "components side by side"
 SMOOTHED = "components side by side, smoothed once"
 WNN = "weighted nearest neighbours"
 ALONE = "{} alone"
+#: Starts tried per baseline: as many as the model has over its seeds and starts.
+TRIES = 20
 #: Spots of which the neighbour graph of WNN is built; the rest follow by their components.
 WNN_SPOTS = 5000
 
 
 def run_baselines(
     components: dict[str, NDArray[np.float32]],
+    near: Near,
     present: NDArray[np.bool_],
     spatial: csr_matrix,
     ring: csr_matrix,
@@ -37,6 +40,8 @@ def run_baselines(
     ----------
     components : mapping of modality to (n, d) float32
         Zero rows where a spot lacks the modality.
+    near : Near
+        Of the same components.
     present : (n, M) bool
     spatial : (n, n)
         Normalised spatial graph.
@@ -61,8 +66,9 @@ def run_baselines(
             labels[name], x = _wnn(list(components.values()), whole, k, rng)
         else:
             labels[name] = np.full(len(x), -1, np.int64)
-            labels[name][have] = fit_mixture(x[have], k, rng).posterior(x[have]).argmax(axis=1)
-        measures[name] = measure(labels[name], x, components, ring, truth, ctx.seed)
+            found = fit_mixture(x[have], k, rng, TRIES)
+            labels[name][have] = found.log_joint(x[have]).argmax(axis=1)
+        measures[name] = measure(labels[name], x, near, ring, truth)
     return measures, labels
 
 
@@ -76,7 +82,7 @@ def _wnn(
     n = len(whole)
     rows = np.sort(rng.permutation(n)[:WNN_SPOTS])
     space = joint_embedding([x[rows] for x in components], k, rng)
-    own = fit_mixture(space, k, rng).posterior(space)
+    own = fit_mixture(space, k, rng, TRIES).posterior(space)
     if len(rows) == n:
         return own.argmax(axis=1), space
     labels = shared_gaussians(whole[rows], own).posterior(whole).argmax(axis=1)

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import permutations
+from typing import Any
 
 import numpy as np
 import torch
@@ -178,11 +179,27 @@ def loss_of(batch: Batch, size: Sequence[float], out: Pass, nets: Networks) -> T
     return total
 
 
+class _Average(torch.autograd.Function):
+    """A product with a symmetric sparse graph, which is its own transpose on the way back."""
+
+    @staticmethod
+    def forward(ctx: Any, graph: Tensor, x: Tensor) -> Tensor:
+        """Return graph @ x."""
+        ctx.graph = graph
+        return graph @ x
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[None, Tensor]:
+        """Return graph' @ gradient."""
+        return None, ctx.graph @ grads[0].contiguous()
+
+
 def _spread(graph: Tensor, x: Tensor) -> Tensor:
     """Average (R, n, a) over a graph (n, n)."""
     r, n, a = x.shape
     flat = x.permute(1, 0, 2).reshape(n, r * a)
-    return (graph @ flat).reshape(n, r, a).permute(1, 0, 2)
+    averaged: Tensor = _Average.apply(graph, flat)
+    return averaged.reshape(n, r, a).permute(1, 0, 2)
 
 
 def train(
@@ -215,7 +232,7 @@ def _train_some(
     """Train in place; return losses (epochs, R)."""
     for tensor in nets.tensors():
         tensor.requires_grad_()
-    optimiser = torch.optim.Adam(nets.tensors(), lr=LEARNING_RATE)
+    optimiser = torch.optim.Adam(nets.tensors(), lr=LEARNING_RATE, fused=True)
     record = []
     for epoch in range(epochs):
         ctx.step(epoch / epochs, f"Training, epoch {epoch + 1} of {epochs}")

@@ -196,10 +196,15 @@ def _no_bridge(joined: Joined, m: int, count: int) -> Fault:
 def _like(
     smooth: NDArray[np.float32], x: NDArray[np.float32], present: NDArray[np.bool_]
 ) -> NDArray[np.float32]:
-    """Averages over the spots most like each spot, (n, a)."""
+    """Averages over the spots most like each spot, (n, a).
+
+    Likeness is judged half by the spot itself and half by its surroundings: by surroundings alone,
+    spots at a border are like those across it.
+    """
     if not x.shape[1]:
         return x
-    found = average(normalised(feature_graph(smooth)), x, present)
+    seen = (smooth + np.where(present[:, None], x, smooth)) / 2
+    found = average(normalised(feature_graph(seen)), x, present)
     return np.where(np.isnan(found), smooth, found)
 
 

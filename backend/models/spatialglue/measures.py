@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from backend.models.spatialglue.consensus import adjusted_rand
 #: Neighbours that a modality and an embedding are compared by, as in the article.
 NEIGHBOURS = 50
 #: Distances computed for that at most; fewer spots are asked where there are many.
-DISTANCES = 50_000_000
+DISTANCES = 10_000_000
 #: Distances held at once.
 _BLOCK = 4_000_000
 
@@ -34,20 +35,41 @@ def morans_i(labels: NDArray[np.integer], ring: csr_matrix, k: int) -> NDArray[n
     return out
 
 
-def jaccard(
-    features: NDArray[np.floating], embedding: NDArray[np.floating], rng: np.random.Generator
-) -> float:
-    """Return the mean share of nearest neighbours that features and embedding have in common.
+@dataclass(frozen=True, slots=True)
+class Near:
+    """Nearest spots by each modality, of a sample of the spots.
 
-    Intersection over union of the 50 nearest by Euclidean distance, over a sample of the spots.
+    rows : (q,) int64
+    by_modality : modality name to (q, k) int64
     """
-    n = len(features)
+
+    rows: NDArray[np.int64]
+    by_modality: dict[str, NDArray[np.int64]]
+
+
+def near_by_modality(components: dict[str, NDArray[np.float32]], seed: int) -> Near:
+    """Return the 50 nearest spots by Euclidean distance in the components of each modality."""
+    n = len(next(iter(components.values())))
+    order = np.random.default_rng(seed).permutation(n)
+    rows = np.sort(order[: max(100, min(n, DISTANCES // n))])
     k = min(NEIGHBOURS, n - 1)
-    asked = np.sort(rng.permutation(n)[: max(50, min(n, DISTANCES // n))])
-    a, b = (nearest_of(np.asarray(x, np.float32), asked, k) for x in (features, embedding))
+    return Near(rows, {name: nearest_of(x, rows, k) for name, x in components.items()})
+
+
+def jaccard(near: Near, embedding: NDArray[np.floating]) -> dict[str, float]:
+    """Return, per modality, the mean share of nearest spots that it and an embedding have alike.
+
+    Intersection over union, averaged over the sample.
+    """
+    x = np.asarray(embedding, np.float32)
+    found = nearest_of(x, near.rows, min(NEIGHBOURS, len(x) - 1))
+    return {name: _overlap(own, found) for name, own in near.by_modality.items()}
+
+
+def _overlap(a: NDArray[np.int64], b: NDArray[np.int64]) -> float:
     shared = [len(np.intersect1d(p, q, assume_unique=True)) for p, q in zip(a, b, strict=True)]
     both = np.array(shared, np.float64)
-    return float((both / (2 * k - both)).mean())
+    return float((both / (2 * a.shape[1] - both)).mean())
 
 
 def nearest_of(x: NDArray[np.float32], rows: NDArray[np.int64], k: int) -> NDArray[np.int64]:
@@ -75,10 +97,9 @@ def against_truth(labels: NDArray[np.integer], truth: NDArray[np.integer]) -> di
 def measure(
     labels: NDArray[np.integer],
     embedding: NDArray[np.floating],
-    components: dict[str, NDArray[np.float32]],
+    near: Near,
     ring: csr_matrix,
     truth: NDArray[np.integer] | None,
-    seed: int,
 ) -> dict[str, Any]:
     """Return all measures of one partition as JSON values.
 
@@ -89,9 +110,7 @@ def measure(
         and ``nmi`` where there is a truth.
     """
     moran = morans_i(labels, ring, int(labels.max()) + 1)
-    kept = {
-        name: jaccard(x, embedding, np.random.default_rng(seed)) for name, x in components.items()
-    }
+    kept = jaccard(near, embedding)
     found: dict[str, Any] = {
         "moran": [None if np.isnan(v) else float(v) for v in moran],
         "median_moran": float(np.nanmedian(moran)) if np.isfinite(moran).any() else None,

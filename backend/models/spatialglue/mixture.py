@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 from scipy.linalg import cholesky, solve_triangular
 
 #: Steps of EM at most, and the gain per spot (nats) below which it stops.
-STEPS, GAIN = 200, 1e-6
+STEPS, GAIN = 200, 1e-5
 #: Starts of which the best after a few steps is followed to the end.
 TRIES, SHORT = 5, 8
+#: Spots on which starts are tried.
+TRIED = 4000
 #: Added to the diagonal of the covariance, relative to the mean variance.
 RIDGE = 1e-6
 #: Spots on which a mixture is fitted where there are more.
@@ -72,8 +74,10 @@ def softmax(logits: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[n
     return p / total, (top + np.log(total)).ravel()
 
 
-def fit_mixture(x: NDArray[np.floating], k: int, rng: np.random.Generator) -> Mixture:
-    """Return the best of ``TRIES`` mixtures of ``k`` components, followed to convergence.
+def fit_mixture(
+    x: NDArray[np.floating], k: int, rng: np.random.Generator, tries: int = TRIES
+) -> Mixture:
+    """Return the best of ``tries`` mixtures of ``k`` components, followed to convergence.
 
     Parameters
     ----------
@@ -88,8 +92,9 @@ def fit_mixture(x: NDArray[np.floating], k: int, rng: np.random.Generator) -> Mi
     y = np.asarray(x, np.float64)
     centre = y.mean(axis=0)
     y = y - centre
-    starts = [_plus_plus(y, k, rng) for _ in range(TRIES if k > 1 else 1)]
-    tried = [_em(y, _one_hot(_lloyd(y, s), k), SHORT) for s in starts]
+    few = y[rng.permutation(len(y))[:TRIED]] if len(y) > TRIED else y
+    starts = [_plus_plus(few, k, rng) for _ in range(tries if k > 1 else 1)]
+    tried = [_em(few, _one_hot(_lloyd(few, s), k), SHORT) for s in starts]
     best = max(tried, key=lambda m: m.log_likelihood)
     found = _em(y, best.posterior(y), STEPS)
     return replace(found, means=found.means + centre)

@@ -28,7 +28,7 @@ from backend.models.spatialglue.evidence import (
 )
 from backend.models.spatialglue.fit import EPOCHS, Inputs, Networks, train
 from backend.models.spatialglue.inputs import COMPONENTS, Joined, Prepared, join, prepare
-from backend.models.spatialglue.measures import measure
+from backend.models.spatialglue.measures import measure, near_by_modality
 from backend.models.spatialglue.model import Fitted, from_checkpoint, to_checkpoint
 from backend.models.spatialglue.partition import Partition, partition, posterior_of
 from backend.models.spatialglue.reference import run_reference
@@ -146,9 +146,10 @@ def run(sections: Sequence[SectionData], params: IntegrateParams, ctx: RunContex
         ctx.part(0.78, 0.88),
     )  # fmt: skip
     clock.lap("evidence")
-    model = measure(parts.labels, ensemble.mean(), features, prepared.ring, truth, ctx.seed)
+    near = near_by_modality(features, ctx.seed)
+    model = measure(parts.labels, ensemble.mean(), near, prepared.ring, truth)
     baselines, labels = run_baselines(
-        features, joined.present, prepared.inputs.spatial, prepared.ring, k, truth,
+        features, near, joined.present, prepared.inputs.spatial, prepared.ring, k, truth,
         ctx.part(0.88, 0.99),
     )  # fmt: skip
     clock.lap("baselines")

@@ -34,7 +34,9 @@ def test_likelihood_and_criterion_are_those_of_the_tied_mixture() -> None:
 def test_far_from_the_origin_nothing_is_lost() -> None:
     x, _ = _blobs()
     near, far = (fit_mixture(x + s, 3, np.random.default_rng(2)) for s in (0.0, 1e5))
-    np.testing.assert_allclose(near.posterior(x), far.posterior(x + 1e5), atol=1e-5)
+    # equally good starts may name the components otherwise
+    a, b = (np.sort(p, axis=1) for p in (near.posterior(x), far.posterior(x + 1e5)))
+    np.testing.assert_allclose(a, b, atol=1e-5)
 
 
 def test_given_classes_are_described_without_iterating() -> None:
