@@ -133,7 +133,7 @@ def brain_figure(points: Mapping[str, Any], only: Sequence[int]) -> go.Figure:
             },
             "aspectmode": "data",
             "camera": {
-                "eye": {"x": -1.0, "y": -0.95, "z": 0.55},
+                "eye": {"x": -1.4, "y": -1.3, "z": 0.7},
                 "center": {"x": 0, "y": 0, "z": -0.1},
             },
         },

@@ -28,7 +28,8 @@ def span_of(placed: Sequence[Mapping[str, Any]], plane: str) -> tuple[float, flo
 def near_line(placed: Sequence[Mapping[str, Any]], plane: str, position: float) -> list[Child]:
     """Return where the plane lies, and the nearest section with a button that opens it."""
     first, last = ENDS[PLANES[plane][0]]
-    where = f"{words.count(round(position))} µm from the {first} end to the {last}. "
+    place = words.count(round(position)).replace("-", "\u2212")
+    where = f"{place} µm along the axis from {first} to {last}. "
     among = [r for r in placed if r["plane"] == plane]
     if not among:
         return [where, f"No {plane} section has a place."]
@@ -121,15 +122,11 @@ def corrections_of(records: Sequence[Mapping[str, Any]], section: str, nudge: Nu
     record = next((r for r in records if r["id"] == section and r["status"] == "registered"), None)
     if record is None or not nudge.is_set:
         return None
-    entry: dict[str, float] = {
-        name: value
-        for name, value in (
-            ("rotate_deg", nudge.rotate_deg),
-            ("shift_right_um", nudge.shift_right_um),
-            ("shift_down_um", nudge.shift_down_um),
-        )
-        if value
-    }
+    # A section that was corrected before lies where that correction put it: the two add up.
+    entry: dict[str, Any] = dict(record.get("correction") or {})
+    for name in ("rotate_deg", "shift_right_um", "shift_down_um"):
+        value = getattr(nudge, name) + float(entry.get(name, 0.0))
+        entry = {**entry, name: value} if value else {k: v for k, v in entry.items() if k != name}
     if nudge.shift_along_um:
         entry["position_um"] = float(record["position_um"]) + nudge.shift_along_um
     return json.dumps({"sections": {record["id"]: entry}}, indent=2)

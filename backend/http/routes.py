@@ -17,12 +17,13 @@ GET /api/space[?section=query-<job>][&layer=label:region][&n=20000][&seed=]
                                   title, dataset, status: registered|refused, reason, plane,
                                   position_um, position_range_um, part, grade, dice, agreement:
                                   {start, affine, smooth}, off_um, landmark_um, consistency_um,
-                                  jacobian, label, n_labelled, n_regions, corrected, held_out}]};
+                                  jacobian, label, n_labelled, n_regions, corrected, correction,
+                                  held_out}]};
                                  with a label also points: {layer, xyz: [[AP, DV, ML]] um, codes,
                                   sections (places in /api/sections), categories, outline,
                                   n_placed, seed}, at most 50,000, sampled by class, seeded;
-                                 each entry of /api/sections has ``registered``: the same record
-                                  or null
+                                 each entry of /api/sections has ``registered``: {status, reason,
+                                  plane, position_um, part, grade, dice, agreement} or null
 GET /api/genes?q=[&limit=&section=]   {"genes": [...]}                   limit 20, at most 200
 GET /api/layers?section=         {"section", "layers": [LAYER]}
 GET /api/layer?section=&layer=   LAYER                                   also imputed:<gene>

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import binary_erosion
 
 from backend.analysis.registration.corrections import Correction
+from backend.analysis.registration.corrections import said as what_was_said
 from backend.analysis.registration.reference import Reference
 from backend.analysis.registration.section import Registered
 from backend.core.data import SectionInfo
@@ -43,6 +44,7 @@ def record_of(
         "label": ready.label,
         "from": ready.origin,
         "corrected": said is not None,
+        "correction": what_was_said(said),
         "grade": grade_of(ready, found),
         "dice": round(scores.dice, 4),
         "agreement": _rounded(scores.agreement),

@@ -22,6 +22,8 @@ from backend.store.atlas import Atlas
 
 #: Distance between sections whose positions are not known, micrometres.
 APART_UM = 200.0
+#: Axes along which positions grow towards the front of the brain.
+FORWARDS = ("bregma", "coronal")
 #: A section is laid on one that is at least this part of its size.
 LARGE = 0.8
 #: Greatest turn of a section that is tried: an atlas shows its sections upright.
@@ -137,7 +139,9 @@ class Template:
 
     def _position(self, info: SectionInfo) -> float:
         if all(i.position is not None for i in self._members.values()):
-            return 1000.0 * float(info.position or 0.0)
+            # Positions from bregma grow forwards, the axis of the space backwards.
+            sign = -1.0 if info.axis.lower() in FORWARDS else 1.0
+            return sign * 1000.0 * float(info.position or 0.0)
         return APART_UM * self._rank[info.id]
 
 

@@ -18,11 +18,12 @@ from backend.store.space import Space, read_space, read_volume
 MOST_POINTS = 50_000
 #: Cells of one section that are drawn over a slice.
 MOST_CELLS = 4_000
-#: What the entry of a section says of its registration.
+#: What the entry of a section says of its registration, and what the space says besides.
+BRIEF = ("status", "reason", "plane", "position_um", "part", "grade", "dice", "agreement")
 SUMMARY = (
     "status", "reason", "plane", "position_um", "position_range_um", "part", "grade", "dice",
     "agreement", "off_um", "landmark_um", "consistency_um", "jacobian", "label", "n_labelled",
-    "n_regions", "corrected", "held_out",
+    "n_regions", "corrected", "correction", "held_out",
 )  # fmt: skip
 
 
@@ -32,7 +33,7 @@ def about(plane: Plane) -> dict[str, Any]:
     if space is None:
         return {"name": "", "axes": list(AXES), "unit": "um", "licence": "", "sections": []}
     records = [
-        {"id": info.id, "title": info.title, "dataset": info.dataset, **_summary(record)}
+        {"id": info.id, "title": info.title, "dataset": info.dataset, **_summary(record, SUMMARY)}
         for info in plane.atlas.sections()
         if (record := space.records.get(info.id)) is not None
     ]
@@ -42,11 +43,11 @@ def about(plane: Plane) -> dict[str, Any]:
 def summary_of(space: Space | None, section: str) -> dict[str, Any] | None:
     """Return what the entry of a section says of its registration, or None where nothing was."""
     record = None if space is None else space.records.get(section)
-    return None if record is None else _summary(record)
+    return None if record is None else _summary(record, BRIEF)
 
 
-def _summary(record: Any) -> dict[str, Any]:
-    return {name: record[name] for name in SUMMARY if name in record}
+def _summary(record: Any, names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: record[name] for name in names if name in record}
 
 
 def points(plane: Plane, key: LayerKey, most: int = MOST_POINTS, seed: int = 0) -> dict[str, Any]:

@@ -196,10 +196,11 @@ def register(app: Dash, backend: Backend) -> None:
         Input(ids.TOOL, "data"),
         Input(DRAWN, "data"),
         State(ids.SCENE, "data"),
+        State(SHOWN, "data"),
         *[State(name, "value") for name in NUDGES],
         prevent_initial_call=True,
     )
-    def cut(tool: Any, drawn: Any, scene: Any, *typed: Any) -> tuple[Any, ...]:
+    def cut(tool: Any, drawn: Any, scene: Any, shown: Any, *typed: Any) -> tuple[Any, ...]:
         if not _is_open(tool) or not drawn or not scene:
             return (no_update,) * 13
         at, section = parse_at(str(tool["using"])), str(tool["section"])
@@ -212,12 +213,13 @@ def register(app: Dash, backend: Backend) -> None:
         patch = _patched(
             backend, key, at.plane, position, found, at.nudge, section.startswith(QUERY)
         )
-        # What is being typed meanwhile is left alone.
+        # What is being typed meanwhile is left alone, and so is a table that stays the same.
         fields = [no_update] * 4 if _nudge(typed) == at.nudge else astuple(at.nudge)
-        return (
-            patch, over, _cuts(at), low, high, position, position,
-            near_line(ours, at.plane, position), score_table(records, section), *fields,
-        )  # fmt: skip
+        now = [position, section, drawn]
+        same = bool(shown) and list(shown)[1:] == now[1:]
+        table = no_update if same else score_table(records, section)
+        near = near_line(ours, at.plane, position)
+        return (patch, over, _cuts(at), low, high, position, now, near, table, *fields)
 
     @app.callback(
         Output(ids.STEER, "data", allow_duplicate=True),
@@ -230,10 +232,10 @@ def register(app: Dash, backend: Backend) -> None:
     def moved(
         value: Any, turn: Any, right: Any, down: Any, along: Any, shown: Any, tool: Any
     ) -> Any:
-        if not _is_open(tool) or shown is None:
+        if not _is_open(tool) or not shown:
             return no_update
         at, nudge = parse_at(str(tool["using"])), _nudge((turn, right, down, along))
-        if value == shown and nudge == at.nudge:
+        if value == shown[0] and nudge == at.nudge:
             return no_update  # nobody moved anything: the fields were set from the link
         return {"using": write_at(replace(at, position_um=float(value), nudge=nudge))}
 

@@ -106,6 +106,18 @@ def test_saved_corrections_are_what_the_command_reads(placed: Backend, tmp_path:
     assert corrections_of(placed.space_info()["sections"], "beta", Nudge(5.0)) is None
 
 
+def test_a_nudge_of_a_corrected_section_adds_to_its_correction() -> None:
+    before = {"rotate_deg": 5.0, "flip": True, "shift_down_um": 50.0}
+    records = [{"id": "alpha", **RECORD, "correction": before}]
+    text = corrections_of(records, "alpha", Nudge(10.0, 25.0, -50.0))
+    assert text is not None
+    assert json.loads(text)["sections"]["alpha"] == {
+        "rotate_deg": 15.0,
+        "flip": True,
+        "shift_right_um": 25.0,
+    }
+
+
 def test_without_places_the_tool_says_how_to_make_them(backend: Backend) -> None:
     assert "python -m backend register" in said(space.layout(backend))
 

@@ -189,16 +189,28 @@ def test_sections_with_a_place_keep_it(made: tuple[Path, Path, dict[str, Any]], 
         register_missing(path, ["front"])
 
 
-def test_labels_of_types_are_no_regions(
-    made: tuple[Path, Path, dict[str, Any]], tmp_path: Path
+def _as_types(section: SectionData) -> SectionData:
+    return replace(section, labels={"type": section.labels["region"]})
+
+
+@pytest.mark.parametrize(
+    ("change", "axis", "reason"),
+    [
+        (_as_types, "coronal", "no region labels in common"),
+        (lambda s: replace(s, species="human"), "coronal", "of human, the reference of the mouse"),
+        (lambda s: replace(s, xy_unit="px"), "coronal", "in px, not in micrometres"),
+        (lambda s: s, "", "in which plane the section was cut"),
+    ],
+    ids=["labels of types", "another species", "pixels", "no plane"],
+)
+def test_what_cannot_be_placed_is_refused_with_the_reason(
+    made: tuple[Path, Path, Any], tmp_path: Path, change: Any, axis: str, reason: str
 ) -> None:
-    uv, codes = cells_at(3000.0, n=300)
-    section = _section("typed", uv, codes)
-    section = replace(section, labels={"type": section.labels["region"]})
-    plan = [plan_of(section, axis="coronal")]
-    atlas = write_atlas(tmp_path / "typed.zarr", "Typed", [section], plan=plan)
-    record = register_atlas(atlas, made[1])["sections"]["typed"]
-    assert "no region labels in common" in record["reason"]
+    section = change(_section("one", *cells_at(3000.0, n=300)))
+    atlas = write_atlas(tmp_path / "one.zarr", "One", [section], plan=[plan_of(section, axis=axis)])
+    record = register_atlas(atlas, made[1])["sections"]["one"]
+    assert record["status"] == "refused"
+    assert reason in record["reason"]
 
 
 def test_corrections_of_unknown_sections_are_refused(path: Path) -> None:

@@ -95,12 +95,15 @@ def read_corrections(path: Path | str) -> dict[str, Correction]:
 
 def as_json(corrections: Mapping[str, Correction]) -> str:
     """Return corrections as ``read_corrections`` reads them."""
-    plain = Correction()
-    kept = {
-        section: {k: v for k, v in asdict(c).items() if v != getattr(plain, k)}
-        for section, c in corrections.items()
-    }
+    kept = {section: said(correction) for section, correction in corrections.items()}
     return json.dumps({"sections": kept}, indent=2)
+
+
+def said(correction: Correction | None) -> dict[str, Any]:
+    """Return what a correction says, without what it leaves open; JSON."""
+    plain = Correction()
+    found = asdict(correction or plain)
+    return {name: value for name, value in found.items() if value != getattr(plain, name)}
 
 
 def _object(text: str) -> list[tuple[str, Mapping[str, Any]]]:
