@@ -31,9 +31,11 @@ class BuildConfig:
     sets: tuple[tuple[Path, ReadMapping], ...]
 
     @classmethod
-    def of_files(cls, name: str, files: Sequence[Path]) -> BuildConfig:
-        """Return the configuration of files that are read without instructions."""
-        return cls(name, tuple((Path(file), ReadMapping()) for file in files))
+    def of_files(
+        cls, name: str, files: Sequence[Path], embedding: str | None = None
+    ) -> BuildConfig:
+        """Return the configuration of files that are read without further instructions."""
+        return cls(name, tuple((Path(file), ReadMapping(embedding=embedding)) for file in files))
 
     @classmethod
     def load(cls, path: Path, root: Path | None = None) -> BuildConfig:

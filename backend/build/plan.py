@@ -8,6 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from backend.core.errors import BadFile, BadRequest, Fault
 from backend.intake.mapping import ReadMapping, safe_id
 from backend.intake.read import FileScan, SectionScan
@@ -111,6 +114,28 @@ def plan_sections(scans: Sequence[FileScan]) -> tuple[list[PlannedSection], list
         names.append(ids)
     _check(planned)
     return planned, names
+
+
+def scale_of(scans: Sequence[FileScan]) -> NDArray[np.float32] | None:
+    """Return the step of each dimension of the embeddings that files bring along, or None.
+
+    Raises
+    ------
+    BadRequest
+        If they differ in their number of dimensions.
+    """
+    known = [(scan.path.name, scan.reach) for scan in scans if scan.reach is not None]
+    if not known:
+        return None
+    examples = {len(reach): name for name, reach in known}
+    if len(examples) > 1:
+        told = ", ".join(f"{d} in {name}" for d, name in sorted(examples.items()))
+        raise BadRequest(
+            f"The embeddings differ in their number of dimensions: {told}.",
+            "Embed all sections by one model, or name no embedding for the others.",
+        )
+    reach = np.max([reach for _, reach in known], axis=0)
+    return np.asarray(np.maximum(reach, 1e-6) / 127, dtype=np.float32)
 
 
 def _species(name: str) -> str:

@@ -16,9 +16,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from backend.build.config import BuildConfig
-from backend.build.plan import Part, parts_of, plan_sections, raise_together, union_genes
+from backend.build.plan import (
+    Part,
+    parts_of,
+    plan_sections,
+    raise_together,
+    scale_of,
+    union_genes,
+)
 from backend.build.size import stored_values
+from backend.core.data import Provenance, SectionData
 from backend.core.errors import BadFile, BadRequest, StoreExists
 from backend.core.job import RunContext
 from backend.intake.mapping import ReadMapping
@@ -30,6 +41,8 @@ from backend.store.write import AtlasWriter
 
 #: Share of the progress bar that looking at the files takes.
 _LOOK, _WRITTEN = 0.2, 0.95
+#: What an embedding is by that came with the files.
+GIVEN = "given with the files"
 
 
 def build_atlas(
@@ -40,6 +53,7 @@ def build_atlas(
     scheduler: str | None = None,
     root: Path | None = None,
     name: str | None = None,
+    embedding: str | None = None,
 ) -> Path:
     """Build an atlas from files of sections and return its path.
 
@@ -59,20 +73,23 @@ def build_atlas(
         Folder that paths of the configuration start from.
     name : str, optional
         Name of the atlas; that of the configuration, or of the folder.
+    embedding : str, optional
+        ``obsm/KEY`` of ``files`` with an embedding of their cells, to be kept.
 
     Raises
     ------
     BadFile
         With all that is wrong with all files; nothing is written then.
     BadRequest
-        If there is nothing to build, or the configuration cannot be read.
+        If there is nothing to build, the configuration cannot be read, or sections differ in
+        species or in the dimensions of their embedding; nothing is written then.
     StoreExists
         If there is another atlas at ``out``, or half of one.
     TooLarge
         If there is not enough disk or memory; nothing is written then.
     """
     ctx, out = ctx or RunContext(), Path(out)
-    plan = _configuration(out, files, config, root, name)
+    plan = _configuration(out, files, config, root, name, embedding)
     mark = _fingerprint(plan)
     if out.exists():
         if Atlas.open(out).attrs["provenance"].get("fingerprint") != mark:
@@ -85,6 +102,7 @@ def build_atlas(
         return out
     scans = _look(plan, ctx.part(0.0, _LOOK), scheduler)
     planned, ids = plan_sections(scans)
+    scale = scale_of(scans)
     provenance = {
         "fingerprint": mark,
         "files": [{"name": f.name, "bytes": f.stat().st_size} for f, _ in plan.sets],
@@ -96,6 +114,9 @@ def build_atlas(
         union_genes(scans),
         planned,
         provenance,
+        scale={} if scale is None else {"cell": scale},
+        checkpoint="" if scale is None else GIVEN,
+        embedded_by=None if scale is None else _given(plan),
         expression_bytes=sum(stored_values(f) for f, _ in plan.sets) * 3 // 2,
         at_once=os.cpu_count() or 1,
     )
@@ -117,7 +138,22 @@ def look_at(file: Path, mapping: ReadMapping) -> FileScan | BadFile:
 def write_part(writer: AtlasWriter, part: Part) -> None:
     """Write some sections of a file, one in memory at a time."""
     for data in each_section(part.path, part.mapping, part.ids, checked=True):
-        writer.add(replace(data, id=part.ids[data.id]))
+        writer.add(replace(data, id=part.ids[data.id]), _rounded(data, writer.scale.get("cell")))
+
+
+def _rounded(
+    data: SectionData, scale: NDArray[np.float32] | None
+) -> tuple[NDArray[np.int8], None] | None:
+    """Return the embedding of a section in whole steps of ``scale``, or None."""
+    if data.embedding is None or scale is None:
+        return None
+    steps = np.clip(np.rint(data.embedding / scale), -127, 127)
+    return steps.astype(np.int8), None
+
+
+def _given(plan: BuildConfig) -> Provenance:
+    fields = sorted({m.embedding for _, m in plan.sets if m.embedding is not None})
+    return Provenance(GIVEN, "", {"fields": fields}, 0, tuple(f.name for f, _ in plan.sets))
 
 
 def _configuration(
@@ -126,8 +162,9 @@ def _configuration(
     config: BuildConfig | Path | None,
     root: Path | None,
     name: str | None,
+    embedding: str | None,
 ) -> BuildConfig:
-    own = BuildConfig.of_files(name or out.name.removesuffix(".zarr"), files)
+    own = BuildConfig.of_files(name or out.name.removesuffix(".zarr"), files, embedding)
     if config is None:
         plan = own
     else:

@@ -84,6 +84,7 @@ def _add_build(commands: Any) -> None:
     parser.add_argument("--config", type=Path, help="build.yaml: columns, units, orientation, ...")
     parser.add_argument("--root", type=Path, help="folder that paths of the config start from")
     parser.add_argument("--name", help="name of the atlas")
+    parser.add_argument("--embedding", metavar="obsm/KEY", help="keep this embedding of the files")
     parser.add_argument("--scheduler", help="address of a Dask scheduler; this machine otherwise")
 
 
@@ -99,6 +100,7 @@ def run_build(args: argparse.Namespace) -> None:
         config=args.config,
         root=args.root,
         name=args.name,
+        embedding=args.embedding,
         scheduler=args.scheduler,
         ctx=context(),
     )

@@ -75,6 +75,8 @@ class SectionData:
         "counts", or what X holds instead; models must not treat the latter as counts.
     modalities : tuple of Modality
         All modalities of a multi-omics section, RNA included; empty for other sections.
+    embedding : (n, d) float32 or None
+        Places of the cells in a space that the source brought along.
     """
 
     id: str
@@ -91,6 +93,7 @@ class SectionData:
     dataset: str = ""
     species: str = "mouse"
     modalities: tuple[Modality, ...] = ()
+    embedding: NDArray[np.float32] | None = None
 
     @property
     def n_cells(self) -> int:

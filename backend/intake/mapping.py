@@ -87,6 +87,9 @@ class ReadMapping:
     numbers : mapping of layer key to column
     counts : str or None
         ``X``, ``layers/NAME`` or ``raw/X``.
+    embedding : str or None
+        ``obsm/KEY`` with the places of cells in a space of any model; the same number of
+        dimensions in all files of an atlas.
     unit : str or None
         What the counts are; "counts" where they are whole numbers, else "normalised".
     symbol : str or None
@@ -114,6 +117,7 @@ class ReadMapping:
     labels: Mapping[str, LabelMap] | None = None
     numbers: Mapping[str, str] = field(default_factory=dict)
     counts: str | None = None
+    embedding: str | None = None
     unit: str | None = None
     symbol: str | None = None
     names: str | None = None

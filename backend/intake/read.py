@@ -42,6 +42,7 @@ class SectionScan:
 class FileScan:
     """What a look at a file tells: its sections, its genes (symbol to Ensembl id), its counts.
 
+    ``reach`` is the largest size of the embedding in each dimension, None where there is none;
     ``mapping`` is what the file was read with, with the field of the counts and their unit, so
     that reading the sections needs no second look at all values.
     """
@@ -50,6 +51,7 @@ class FileScan:
     sections: tuple[SectionScan, ...]
     genes: dict[str, str]
     mapping: ReadMapping
+    reach: NDArray[np.float32] | None = None
 
 
 def read_h5ad(
@@ -141,7 +143,9 @@ def scan_file(path: Path, mapping: ReadMapping | None = None) -> FileScan:
         )  # fmt: skip
         field = place if place != "none" else wanted.counts
         known = replace(wanted, counts=field, unit=wanted.unit or _unit(matrix))
-        return FileScan(path, sections, genes, known)
+        z = source.embedding
+        reach = None if z is None else np.abs(z).max(axis=0, initial=0.0)
+        return FileScan(path, sections, genes, known, reach)
 
 
 def _unit(matrix: StoredCounts) -> str:
@@ -319,6 +323,7 @@ def _section(
         technology=fields["technology"],
         dataset=fields["dataset"],
         species=fields["species"],
+        embedding=None if source.embedding is None else source.embedding[rows],
     )
 
 

@@ -55,6 +55,7 @@ class Source:
     colours: Mapping[str, list[str]]
     counts: Callable[[], tuple[StoredCounts, str]]
     faults: list[Fault] = field(default_factory=list)
+    embedding: NDArray[np.float32] | None = None
 
 
 @contextmanager
@@ -99,6 +100,7 @@ def source_of(path: Path, file: h5py.Group, mapping: ReadMapping) -> Source:
     return Source(
         path, obs, xy, symbols, ensembl, uns, colours,
         lambda: _counts(path, file, mapping.counts, (n, g)), faults,
+        _embedding(file, mapping, n, faults),
     )  # fmt: skip
 
 
@@ -200,6 +202,27 @@ def _coordinates(
         )  # fmt: skip
     )
     return None
+
+
+def _embedding(
+    file: h5py.Group, mapping: ReadMapping, n: int, faults: list[Fault]
+) -> NDArray[np.float32] | None:
+    """Return the embedding that the mapping names, or None."""
+    if mapping.embedding is None:
+        return None
+    expected = "one row of finite numbers per cell"
+    if mapping.embedding not in file:
+        there = ", ".join(f"obsm/{key}" for key in list(file.get("obsm", ()))[:8]) or "no obsm"
+        faults.append(
+            Fault("there is no such field", mapping.embedding, expected, f"There is {there}.")
+        )
+        return None
+    values = np.asarray(_element(file[mapping.embedding]), dtype=np.float32)
+    if values.ndim != 2 or len(values) != n or not np.isfinite(values).all():
+        what = f"the shape is {values.shape}, or values are not finite"
+        faults.append(Fault(what, mapping.embedding, expected, "Embed the cells again."))
+        return None
+    return values
 
 
 def _counts(

@@ -94,7 +94,9 @@ def test_a_stopped_build_writes_only_what_is_missing_and_the_same_bytes(
     added: list[str] = []
     add = AtlasWriter.add
     monkeypatch.setattr(
-        AtlasWriter, "add", lambda writer, data: (added.append(data.id), add(writer, data))[1]
+        AtlasWriter,
+        "add",
+        lambda writer, data, *z: (added.append(data.id), add(writer, data, *z))[1],
     )
     build_atlas(tmp_path / "a.zarr", files, name="x")
     assert set(added) == {"s1", "s2", "s3", "b", "c"} - written
