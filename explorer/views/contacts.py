@@ -71,6 +71,10 @@ WHERE, LIGANDS, VALUES, RUN_LIGANDS = (
     "contacts-run-ligands",
 )
 SHOWN, STEERED, BAR = "contacts-shown", "contacts-steered", "contacts-bar"
+TROUBLE = {
+    "contacts": "Contacts could not be counted",
+    "ligands": "Ligands and receptors could not be tested",
+}
 NULLS = (("places", "Places of other cells"), ("free", "Anywhere, as published"))
 WHAT = (
     "Pairs of cells nearer than the radius are counted by type and held against shifts of the "
@@ -171,7 +175,7 @@ def register(app: Dash, backend: Backend) -> None:
         job = job_of(jobs, str(tool["using"]))
         if job is None:
             return False, True, True, None, None
-        message = unfinished(job, "This could not be counted") or _other(backend, job)
+        message = unfinished(job, TROUBLE[str(job["verb"])]) or _other(backend, job)
         if message is not None:
             return True, False, True, message, None
         return True, True, False, None, job["id"]
@@ -306,12 +310,28 @@ def run_row(
     }
     params |= {name: value for name, value in numbers.items() if value is not None}
     inputs = {"sections": [e["id"] for e in entries]}
-    nowhere = scope != "all" and section != MONTAGE and not entries
-    act = run_button("Count contacts", "fusemap", "contacts", params, inputs, disabled=nowhere)
+    problem = _problem(entries, label, scope != "all" and section != MONTAGE, float(radius or 30))
+    act = run_button(
+        "Count contacts", "fusemap", "contacts", params, inputs, disabled=bool(problem)
+    )
     said = said_of(entries, "All sections with single cells, the label and micrometres")
-    if nowhere:
-        said = f"The section on the map has no {label}: open another, or take all."
-    return [act, html.Span(said, className="s t2")]
+    return [act, html.Span(problem or said, className="s t2")]
+
+
+def _problem(
+    entries: Sequence[Mapping[str, Any]], label: str, is_named: bool, radius_um: float
+) -> str:
+    """Return why contacts cannot be counted here, or an empty text."""
+    if is_named and not entries:
+        return f"The section on the map has no {label}: open another, or take all."
+    # A drawn cell's radius is half the median distance to the nearest neighbour.
+    apart = max((2 * float(e["radius"]) for e in entries), default=0.0)
+    if apart > radius_um:
+        return (
+            f"Neighbours are {apart:.0f} µm apart here: cells that touch were not recorded. A "
+            "larger distance asks about neighbourhoods instead."
+        )
+    return ""
 
 
 def _other(backend: Backend, job: Mapping[str, Any]) -> list[Child] | None:

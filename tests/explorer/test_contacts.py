@@ -98,7 +98,7 @@ def test_a_click_names_a_pair_and_the_map_shows_it_alone(found: dict[str, Any]) 
 
 
 def test_the_run_is_on_what_the_map_shows(backend: Backend) -> None:
-    rest = (30, 100, 1000, 50, "places")
+    rest = (100, 100, 1000, 50, "places")
     row = contacts.run_row(backend, "alpha", "section", "label:type", "label:region", rest)
     asked = json.loads(getattr(having(row, "data-act", "run")[0], "data-value"))
     assert asked["inputs"] == {"sections": ["alpha"]}
@@ -110,6 +110,10 @@ def test_the_run_is_on_what_the_map_shows(backend: Backend) -> None:
     }
     none = contacts.run_row(backend, "gamma", "section", "label:region", "", rest)
     assert having(none, "data-act", "run")[0].disabled
+    near = (5, 100, 1000, 50, "places")
+    spots = contacts.run_row(backend, "alpha", "section", "label:type", "", near)
+    assert having(spots, "data-act", "run")[0].disabled
+    assert "cells that touch were not recorded" in text(spots)
 
 
 def test_a_pair_offers_ligands_only_with_a_table(backend: Backend, found: dict[str, Any]) -> None:
