@@ -88,17 +88,19 @@ def serve(
     from backend.service import Backend
     from backend.service.backend import default_checkpoint
     from backend.store.atlas import Atlas
+    from backend.tiles.warm import warm_kernels
     from backend.worker.process import start_worker
     from explorer import create_explorer
 
     opened = Atlas.open(atlas)
+    # Before processes part: compiled once, the kernels lie in memory once for all.
+    warm_kernels()
     checkpoint = checkpoint or default_checkpoint(atlas)
     query = _query_beside(atlas)
 
     def make() -> Flask:
         """Open the atlas in the process that serves it; its arrays are memory maps."""
         backend = Backend(settings, atlas, checkpoint, query)
-        backend.planes.main.renderer.warm()
         server: Flask = create_explorer(create_server(backend, settings), backend).server
         return server
 

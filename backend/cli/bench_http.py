@@ -37,14 +37,15 @@ def serve(atlas: Path, port: int, workers: int, data: Path) -> None:
     from backend.http import create_server
     from backend.http.serving import serve_alone, serve_many
     from backend.service import Backend
+    from backend.tiles.warm import warm_kernels
     from explorer import create_explorer
 
     reply = os.urandom(PING_BYTES)
+    warm_kernels()
 
     def make() -> Any:
         settings = Settings(data=data)
         backend = Backend(settings, atlas)
-        backend.planes.main.renderer.warm()
         server = create_server(backend, settings)
         server.add_url_rule(PING, view_func=lambda: Response(reply, mimetype="image/png"))
         pages: Any = create_explorer(server, backend).server
