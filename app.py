@@ -102,6 +102,8 @@ def serve(
         """Open the atlas in the process that serves it; its arrays are memory maps."""
         backend = Backend(settings, atlas, checkpoint, query)
         server: Flask = create_explorer(create_server(backend, settings), backend).server
+        # Dash sets itself up with its first request: a second beside it would find it half done.
+        server.test_client().get("/healthz")
         return server
 
     def ready() -> None:

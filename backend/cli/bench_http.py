@@ -49,6 +49,7 @@ def serve(atlas: Path, port: int, workers: int, data: Path) -> None:
         server = create_server(backend, settings)
         server.add_url_rule(PING, view_func=lambda: Response(reply, mimetype="image/png"))
         pages: Any = create_explorer(server, backend).server
+        pages.test_client().get("/healthz")
         return pages
 
     if workers:

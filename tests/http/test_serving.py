@@ -167,6 +167,11 @@ def test_the_program_serves_an_atlas_by_two_processes(tmp_path: Path) -> None:
     command = ["app.py", "--atlas", str(atlas), "--data", str(tmp_path / "data")]
     command += ["--port", str(port), "--workers", "2"]
     with started(port, *command) as process:
+        # As a browser does: scripts at once, of processes that were never asked for a page.
+        scripts = asked_at_once(
+            port, "/_dash-component-suites/dash/dcc/dash_core_components.js", 12
+        )
+        assert {found[:15] for found in scripts} == {b"HTTP/1.1 200 OK"}
         info = json.loads(get(port, "/api/atlas")[1])
         url = f"/tiles/alpha/label:region/0/0/0.png?v={info['edition']}"
         tiles = asked_at_once(port, url, 12)
