@@ -104,7 +104,7 @@
     const job = explorer.view.section.replace(/^query-/, "");
     if (!records.has(job)) {
       records.set(job, null);
-      fetch(`/api/results/${job}/download?format=json`).then((reply) => (reply.ok ? reply.json() : null))
+      fetch(`/api/results/${job}/record`).then((reply) => (reply.ok ? reply.json() : null))
         .then((found) => { records.set(job, found); draw(); }).catch(() => {});
     }
     return records.get(job);

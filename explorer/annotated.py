@@ -31,12 +31,43 @@ def threshold_block(backend: Backend, name: str, info: LayerInfo) -> Any:
         return None
     shown = backend.histogram(name, key)
     edges, counts = [float(e) for e in shown.edges], [int(n) for n in shown.counts]
+    test = backend.held_out(name, info.key.name)
     return section(
         "Confidence at least",
         figures.histogram(edges, counts, ("least",), "Confidence at least"),
         html.P(id="threshold-words", className="s t2"),
+        *tested(test),
         aside=html.B(id="threshold", className="num"),
     )
+
+
+def tested(test: Mapping[str, Any] | None) -> list[Any]:
+    """Return the reliability curve and the plain methods of a label, from held-out cells."""
+    if test is None:
+        return []
+    rows = [("FuseMap", test["accuracy"], test["macro_f1"])]
+    rows += [(name, b["accuracy"], b["macro_f1"]) for name, b in test["baselines"].items()]
+    best = max(row[1] for row in rows)
+    table = html.Table(
+        [
+            html.Thead(html.Tr([html.Th("On held-out cells"), html.Th("right"), html.Th("F1")])),
+            html.Tbody([_method(*row, is_best=row[1] == best) for row in rows]),
+        ],
+        className="methods s num",
+    )
+    head = (
+        f"Right as often as said, within {test['ece']:.3f} on average "
+        f"({test['n_cells']:,} cells, {test['how']})."
+    )
+    wins = [name for name, right, _ in rows[1:] if right > test["accuracy"]]
+    warn = f"{wins[0]} is better for this label here; take care." if wins else ""
+    parts = [figures.reliability(test["curve"]), html.P(head, className="s t2"), table]
+    return [*parts, html.P(warn, className="s warn")] if warn else parts
+
+
+def _method(name: str, right: float, f1: float, *, is_best: bool) -> html.Tr:
+    cells = [html.Td(name), html.Td(f"{right:.2f}"), html.Td(f"{f1:.2f}")]
+    return html.Tr(cells, className="b" if is_best else "")
 
 
 def atlas_counts(backend: Backend, name: str, info: LayerInfo) -> tuple[str, dict[str, int]]:

@@ -21,7 +21,7 @@ from explorer.components import (
 )
 from explorer.icons import icon
 
-#: A runner-up at least this likely gets a sentence.
+#: A runner-up whose probability is within this of the first gets a sentence.
 CLOSE = 0.2
 STEPS = ("File", "Check", "Run", "Result")
 STATE_GLYPHS = {"ok": ("ok", "good"), "warning": ("warn", "warn"), "blocked": ("bad", "bad")}
@@ -43,7 +43,7 @@ def cell_card(cell: Mapping[str, Any], layer: LayerInfo | None, is_pinned: bool)
     lead = layer.key.name if layer is not None and layer.key.kind == "label" else ""
     lead = lead if lead in labels else next(iter(labels), "")
     parts = [_card_head(cell, labels.get(lead), is_pinned), _label_lines(labels, lead)]
-    likely = cell.get("alternatives") or []
+    likely = (labels.get(lead) or {}).get("alternatives") or []
     if likely:
         parts.append(_likeliest(likely))
     if is_pinned:
@@ -82,10 +82,10 @@ def _likeliest(likely: Sequence[Sequence[Any]]) -> Child:
     rows: list[Child] = [
         probability_row(str(name), float(p), k == 0) for k, (name, p) in enumerate(likely[:3])
     ]
-    if len(likely) > 1 and float(likely[1][1]) >= CLOSE:
-        rows.append(
-            html.P(f"The runner-up, {likely[1][0]}, is close enough to check.", className="t2 gap")
-        )
+    if len(likely) > 1 and float(likely[0][1]) - float(likely[1][1]) <= CLOSE:
+        gap = float(likely[0][1]) - float(likely[1][1])
+        text = f"The runner-up, {likely[1][0]}, is within {max(gap, 0.01):.2f}: check its markers."
+        rows.append(html.P(text, className="t2 gap"))
     return html.Div(rows, className="gap")
 
 

@@ -154,6 +154,33 @@ def _meter(trust: Trust) -> html.Div:
     )
 
 
+def reliability(curve: Sequence[Mapping[str, float]]) -> html.Div:
+    """Return the reliability curve of a label as dots: their height should be their place.
+
+    Parameters
+    ----------
+    curve : sequence of {confidence, accuracy, n}
+        Ranges of confidence of held-out cells.
+    """
+    most = max((b["n"] for b in curve), default=1)
+    dots = [
+        html.I(
+            style={
+                "left": f"{100 * b['confidence']:.1f}%",
+                "bottom": f"{100 * b['accuracy']:.1f}%",
+                "--size": f"{5 + 7 * (b['n'] / most) ** 0.5:.1f}px",
+            },
+            title=f"said {b['confidence']:.2f}, right {b['accuracy']:.2f}, "
+            f"{words.plural(int(b['n']), 'cell')}",
+        )
+        for b in curve
+    ]
+    said = ", ".join(f"{b['confidence']:.2f} {b['accuracy']:.2f}" for b in curve)
+    label = f"Reliability: confidence and share right, {said}"
+    axes = [html.Span("right", className="ry"), html.Span("confidence", className="rx")]
+    return html.Div([*dots, *axes], className="reliability", role="img", **{"aria-label": label})
+
+
 def stack(rows: Sequence[Mapping[str, Any]], total: int) -> list[Child]:
     """Return a stacked bar of classes and the names of the commonest.
 

@@ -143,33 +143,46 @@ def _add_annotate(commands: Any) -> None:
         "annotate",
         run_annotate,
         about="Annotate a section: types, regions, confidence, and an honest 'unassigned'.",
-        example="annotate brain.zarr query.h5ad -o annotated.h5ad --csv annotated.csv",
+        example="annotate brain.zarr query.h5ad -o out.h5ad --csv out.csv --json out.json",
     )
     parser.add_argument("atlas", type=Path, metavar="ATLAS.zarr")
     parser.add_argument("query", type=Path, metavar="QUERY.h5ad")
     parser.add_argument("-o", "--out", type=Path, required=True, metavar="OUT.h5ad")
     parser.add_argument("--csv", type=Path, help="also a table with the columns of MapMyCells")
+    parser.add_argument("--error", type=float, help="share of wrong labels to allow, such as 0.05")
     parser.add_argument("--checkpoint", type=Path, help="NAME.ckpt beside the atlas if unset")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument(
+        "--json",
+        nargs="?",
+        const=True,
+        metavar="OUT.json",
+        help="figures for programs; with a name, also the JSON file of MapMyCells",
+    )
 
 
 def run_annotate(args: argparse.Namespace) -> None:
     """Annotate a file; the file itself is only read."""
+    from backend.models.fusemap.tasks import AnnotateParams
     from backend.runs.annotate import annotate_file
 
-    for path in filter(None, (args.out, args.csv)):
+    out_json = Path(args.json) if isinstance(args.json, str) else None
+    for path in filter(None, (args.out, args.csv, out_json)):
         if path.exists():
             raise StoreExists(f"'{path}' exists already.", "Choose another name.")
+    if args.error is not None and not 0 < args.error < 1:
+        raise BadRequest(f"--error is {args.error}.", "Give a share, such as 0.05 for 5 %.")
     found = annotate_file(
         args.atlas,
         args.query,
         _checkpoint(args),
         out_h5ad=args.out,
         out_csv=args.csv,
+        out_json=out_json,
         ctx=context(args.seed),
+        params=AnnotateParams(error=args.error),
     )
-    show(found, args.json, _annotated)
+    show(found, args.json is True, _annotated)
 
 
 def _checkpoint(args: argparse.Namespace) -> Path:
@@ -185,14 +198,23 @@ def _checkpoint(args: argparse.Namespace) -> Path:
 def _annotated(found: dict[str, Any]) -> str:
     lines = [f"{found['cells']:,} cells annotated."]
     for section, figures in found["figures"].items():
-        genes = figures["genes"]
-        lines.append(f"{section}: {genes['matched']} genes matched; cells left unassigned:")
-        lines += [
-            f"  {name}: {100 * entry['unassigned']:.1f} %"
-            for name, entry in figures["labels"].items()
-            if "unassigned" in entry
-        ]
+        lines.append(f"{section}: {figures['genes']['matched']} genes matched.")
+        if figures["foreign"]:
+            lines.append("  Its genes do not go together as in this atlas: no cell is assigned.")
+        lines += [f"  {name}: {_level(entry)}" for name, entry in figures["labels"].items()]
     return "\n".join(lines)
+
+
+def _level(entry: dict[str, Any]) -> str:
+    """Return one level in words: unassigned, and how far held-out cells were right."""
+    if "skipped" in entry:
+        return str(entry["skipped"])
+    held = entry["held_out"]
+    plain = "".join(f", {n} {b['accuracy']:.2f}" for n, b in held["baselines"].items())
+    return (
+        f"{100 * entry['unassigned']:.1f} % unassigned; on {entry['calibrated_on']}: accuracy "
+        f"{held['accuracy']:.2f}{plain}, calibration error {held['ece']:.3f}"
+    )
 
 
 def _add_impute(commands: Any) -> None:

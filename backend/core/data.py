@@ -62,7 +62,8 @@ class SectionData:
     ----------
     id, title : str
     xy : (n, 2) float32
-        Micrometres (or source units where ``xy_unit`` says so), y growing downwards.
+        Micrometres (or source units where ``xy_unit`` says so), y growing downwards; nan where
+        the cells have no places, as dissociated ones.
     counts : (n, g) csr_matrix of float32
         Raw counts where ``unit`` is "counts"; (n, 0) for a section with labels only.
     genes : tuple of str
@@ -99,6 +100,11 @@ class SectionData:
     def n_cells(self) -> int:
         """Number of cells or spots."""
         return int(self.xy.shape[0])
+
+    @property
+    def has_places(self) -> bool:
+        """Whether the cells have coordinates."""
+        return bool(np.isfinite(self.xy).all())
 
     @property
     def is_counts(self) -> bool:

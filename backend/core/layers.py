@@ -13,6 +13,10 @@ KINDS: tuple[str, ...] = get_args(Kind)
 
 #: Code of a cell without a label.
 MISSING = -1
+#: A layer whose name begins so is kept for the card of a cell and not offered by itself.
+HIDDEN = "~"
+#: Likeliest classes of an annotated cell that are kept.
+LIKELIEST = 3
 
 
 class LayerKey(NamedTuple):
@@ -41,6 +45,12 @@ class LayerKey(NamedTuple):
                 f"Kinds are {', '.join(KINDS)}; for example label:region or imputed:Slc17a7.",
             )
         return cls(kind, name)  # type: ignore[arg-type]  # membership was just checked
+
+
+def likely_layers(label: str, rank: int) -> tuple[LayerKey, LayerKey]:
+    """Return the hidden layers of the ``rank``-th likeliest class: its code, its probability."""
+    base = f"{HIDDEN}{label} {rank}"
+    return LayerKey("score", f"{base} code"), LayerKey("score", f"{base} probability")
 
 
 class Category(NamedTuple):

@@ -113,6 +113,7 @@ GET    /api/jobs                             {"jobs": [JOB]}      of this sessio
 GET    /api/jobs/<id>                        {"job": JOB}
 DELETE /api/jobs/<id>                        {"job": JOB}         asks it to stop
 GET    /api/results/<id>                     what the job wrote for programs (its .json)
+GET    /api/results/<id>/record       what the job was asked and found, with its figures
 GET    /api/results/<id>/download?format=h5ad|csv|json   the file
 JOB = {id, model, verb, params, inputs, state: queued|running|done|failed|cancelled, fraction,
        message, seconds_left | null, position (0 = next) | null, created, started, finished,

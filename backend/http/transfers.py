@@ -154,6 +154,10 @@ def add_jobs(routes: Blueprint, backend: Backend) -> None:
     def record(job_id: str) -> Response:
         return json_answer(backend.result(job_id))
 
+    @routes.get("/api/results/<job_id>/record")
+    def figures(job_id: str) -> Response:
+        return json_answer(backend.record(job_id))
+
     @routes.get("/api/results/<job_id>/download")
     def result(job_id: str) -> Response:
         kind = queries.text("format", "h5ad")

@@ -77,6 +77,8 @@ class ReadMapping:
         Templates; ``{section}`` is the value of the column, ``{file}`` the name of the file.
     xy : str or None
         ``obsm/KEY`` or ``obs/X, obs/Y``.
+    need_places : bool
+        Whether a file without coordinates is refused; its cells have nan where not.
     scale : float
         Units of the atlas per unit of the file; ``xy_unit`` names the former.
     flip_x, flip_y : bool
@@ -110,6 +112,7 @@ class ReadMapping:
     title: str = ""
     xy: str | None = None
     xy_unit: str = "um"
+    need_places: bool = True
     scale: float = 1.0
     flip_x: bool = False
     flip_y: bool = False

@@ -169,8 +169,9 @@ def _missing(file: h5py.File) -> Finding:
     obsm = file.get("obsm")
     there = ", ".join(sorted(obsm)[:8]) if isinstance(obsm, h5py.Group) else ""
     value = f"obsm has {there}" if there else "obsm is empty"
-    text = "Coordinates (cells, 2) in obsm['spatial'], or obs columns x and y."
-    return _blocked("There are no coordinates", value[:160], text, _SET, _WHERE)
+    text = "Types can still be annotated; regions and niches cannot, and are left out."
+    title = "There are no coordinates"
+    return Finding("coordinates", "warning", title, value[:160], text, _SET, _WHERE)
 
 
 def _blocked(title: str, value: str, text: str, fix: str, where: str) -> Finding:

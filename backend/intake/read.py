@@ -252,8 +252,12 @@ def _names(source: Source, mapping: ReadMapping, rows: NDArray[np.int64]) -> NDA
 
 
 def _placed(source: Source, mapping: ReadMapping, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Return coordinates scaled, mirrored and turned as the mapping says, (n, 2) float32."""
-    assert source.xy is not None  # a fault was raised before
+    """Return coordinates scaled, mirrored and turned as the mapping says, (n, 2) float32.
+
+    They are nan where the file has none and need not.
+    """
+    if source.xy is None:
+        return np.full((len(rows), 2), np.nan, dtype=np.float32)
     xy = source.xy[rows] * mapping.scale
     xy = xy * np.array([-1.0 if mapping.flip_x else 1.0, -1.0 if mapping.flip_y else 1.0])
     if mapping.rotate:

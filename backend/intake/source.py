@@ -177,7 +177,7 @@ def _genes(
 def _coordinates(
     file: h5py.Group | None, obs: pd.DataFrame, mapping: ReadMapping, faults: list[Fault]
 ) -> NDArray[np.float64] | None:
-    """Return the first two coordinates, or None with a fault."""
+    """Return the first two coordinates, or None, with a fault where they are needed."""
     obsm = file.get("obsm") if file is not None else None
     obsm = obsm if isinstance(obsm, h5py.Group) else {}
     tried = [mapping.xy] if mapping.xy else [f"obsm/{k}" for k in OBSM]
@@ -191,6 +191,8 @@ def _coordinates(
         if len(columns) == 2 and all(c in obs for c in columns):
             numeric = [pd.to_numeric(obs[c], errors="coerce").to_numpy(np.float64) for c in columns]
             return np.column_stack(numeric)
+    if not (mapping.need_places or mapping.xy):
+        return None
     where = mapping.xy or "obsm['spatial']"
     there = f"; obsm has {', '.join(list(obsm)[:8])}" if len(obsm) else ""
     faults.append(

@@ -25,6 +25,9 @@ from backend.jobs.progress import Progress
 from backend.jobs.table import JobTable
 from backend.jobs.wire import json_text, open_huey, request_key
 
+#: File in the folder of a result that says what the job was and found.
+RECORD = "job.json"
+
 #: What does the work: (job, context) -> what the task recorded, JSON only.
 Runner = Callable[[Job, RunContext], Mapping[str, Any]]
 
@@ -196,7 +199,7 @@ class JobQueue:
         # The record of the job stands in for a table as JSON where the verb wrote none.
         return {
             path.suffix[1:]: path
-            for path in sorted(folder.glob("*"), key=lambda p: (p.name != "job.json", p.name))
+            for path in sorted(folder.glob("*"), key=lambda p: (p.name != RECORD, p.name))
             if path.is_file() and path.suffix in {".h5ad", ".csv", ".json"}
         }
 

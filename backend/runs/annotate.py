@@ -19,6 +19,7 @@ from backend.models.common.checkpoint import load_checkpoint
 from backend.models.fusemap.card import CARD
 from backend.models.fusemap.model import from_checkpoint
 from backend.models.fusemap.tasks import AnnotateParams, annotate
+from backend.runs.mapmycells import write_json
 from backend.runs.query_atlas import write_query_atlas
 from backend.runs.sections import checkpoint_name, use_one_thread, with_atlas_symbols
 from backend.runs.tables import write_csv, write_h5ad_copy
@@ -37,6 +38,7 @@ def annotate_file(
     params: AnnotateParams | None = None,
     mapping: ReadMapping | None = None,
     section_id: str | None = None,
+    out_json: Path | str | None = None,
 ) -> dict[str, Any]:
     """Annotate an .h5ad file and write what was asked for.
 
@@ -45,11 +47,13 @@ def annotate_file(
     atlas_path, query_path, checkpoint : Path
         The query is only read.
     out_h5ad : Path or None
-        A copy of the query with obs ``<label>_fusemap``, ``..._confidence``, ``..._runner_up``,
-        ``..._runner_up_probability``, obsm ``X_fusemap``, ``X_fusemap_niche``, uns ``fusemap``
-        (JSON).
+        A copy of the query with obs ``<label>_fusemap`` and the same with ``_confidence``,
+        ``_aggregate_probability``, ``_runner_up``, ``_runner_up_probability``, ``_novelty`` and
+        ``_abstained``; obsm ``X_fusemap``, ``X_fusemap_niche``; uns ``fusemap`` (JSON).
     out_csv : Path or None
         A table with the columns of MapMyCells.
+    out_json : Path or None
+        The JSON of MapMyCells: results, config, log, marker_genes, taxonomy_tree.
     out_atlas : Path or None
         The query as an atlas of the same format; must not exist.
     ctx : RunContext, optional
@@ -83,6 +87,9 @@ def annotate_file(
     if out_csv is not None:
         ctx.step(0.85, "Writing the table")
         write_csv(Path(out_csv), sections, result)
+    if out_json is not None:
+        ctx.step(0.87, "Writing the JSON file")
+        write_json(Path(out_json), sections, result, model)
     if out_h5ad is not None:
         ctx.step(0.9, "Writing the copy of the file")
         write_h5ad_copy(Path(query_path), Path(out_h5ad), sections, rows, result)
@@ -98,7 +105,7 @@ def _read(
     path: Path, mapping: ReadMapping | None
 ) -> tuple[list[SectionData], list[NDArray[np.int64]]]:
     """Return the sections of a file and the rows of the file that each holds."""
-    wanted = mapping or ReadMapping()
+    wanted = mapping or ReadMapping(need_places=False)
     sections = read_h5ad(path, wanted)
     with opened(path, wanted) as source:
         obs = source.obs

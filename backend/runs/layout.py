@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from backend.core.data import Provenance, SectionInfo, TaskResult
 from backend.core.errors import BadRequest, TooFewCells
 from backend.core.job import RunContext
+from backend.models.common.neighbours import Neighbours
 from backend.runs.balance import balanced_rows
-from backend.runs.neighbours import Neighbours
 from backend.runs.placing import Placing
 from backend.store import flat, room, schema
 from backend.store.atlas import Atlas

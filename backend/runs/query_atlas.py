@@ -12,15 +12,19 @@ from numpy.typing import NDArray
 
 from backend.core.data import Label, SectionData, TaskResult
 from backend.core.job import RunContext
+from backend.core.layers import LIKELIEST, likely_layers
 from backend.models.fusemap.model import Model
 from backend.models.fusemap.tasks import embed
 from backend.runs.embed import gene_rows, quantised
+from backend.runs.levels import LabelTable, label_tables
 from backend.store.atlas import Atlas
 from backend.store.result import write_result
 from backend.store.write import AtlasWriter, plan_of
 
 #: Prefix of a label that the query brought along under the name of a predicted one.
 GIVEN = "given_"
+#: One standard deviation of the embedding on the plane of a section without coordinates.
+SIDE = 300.0
 
 
 def write_query_atlas(
@@ -54,19 +58,18 @@ def write_query_atlas(
     ctx.step(0.1, "Writing the query as an atlas")
     genes = _genes(model, sections)
     ensembl = dict(zip(map(str.upper, atlas.genes.symbol), atlas.genes.ensembl, strict=False))
-    annotated = [_annotated(section, result) for section in sections]
+    annotated = [_annotated(laid_out(section, result), result) for section in sections]
     plan = [
-        plan_of(s, parent=_parent(result, s.id), notes=(f"Mapped into {atlas.name}.",))
-        for s in annotated
+        plan_of(s, parent=_parent(result, s.id), notes=_notes(given, atlas))
+        for s, given in zip(annotated, sections, strict=True)
     ]
-    assert result.provenance is not None
     writer = AtlasWriter(
         path,
         sections[0].title,
         atlas.simulated,
         (genes, [ensembl.get(g.upper(), "") for g in genes]),
         plan,
-        asdict(result.provenance),
+        _record(result),
     )
     for section in annotated:
         writer.add(section)
@@ -74,6 +77,30 @@ def write_query_atlas(
     ctx.step(0.6, "Writing the embedding of the query")
     _write_embedding(path, model, result, checkpoint, ctx)
     return path
+
+
+def laid_out(section: SectionData, result: TaskResult) -> SectionData:
+    """Return the section with a place for every cell, by its embedding where it has none."""
+    if section.has_places:
+        return section
+    z = next(
+        m.values for m in result.matrices if m.section == section.id and m.name == "embedding:cell"
+    )
+    centred = np.asarray(z - z.mean(axis=0), dtype=np.float64)
+    _, vectors = np.linalg.eigh(centred.T @ centred)
+    plane = centred @ vectors[:, ::-1][:, :2]
+    plane = np.pad(plane, ((0, 0), (0, 2 - plane.shape[1])))
+    spread = max(float(plane.std()), 1e-9)
+    xy = np.ascontiguousarray(SIDE * plane / spread, dtype=np.float32)
+    return replace(section, xy=xy, xy_unit="px")
+
+
+def _notes(section: SectionData, atlas: Atlas) -> tuple[str, ...]:
+    """Say what a person should know of the section."""
+    mapped = f"Mapped into {atlas.name}."
+    if section.has_places:
+        return (mapped,)
+    return mapped, "It has no coordinates: cells are laid out by their embedding, not by tissue."
 
 
 def _genes(model: Model, sections: Sequence[SectionData]) -> tuple[str, ...]:
@@ -99,7 +126,42 @@ def _annotated(section: SectionData, result: TaskResult) -> SectionData:
     }
     numbers: dict[Any, NDArray[np.float32]] = dict(section.numbers)
     numbers |= {c.layer: c.values for c in columns if not c.categories}
+    for table in label_tables(result, section.id):
+        if table.label in labels:
+            numbers |= _likeliest(table, labels[table.label])
     return replace(section, labels={**labels, **given}, numbers=numbers)
+
+
+def _likeliest(table: LabelTable, label: Label) -> dict[Any, NDArray[np.float32]]:
+    """Return hidden layers of the likeliest classes, the best first."""
+    place = {c.name: i for i, c in enumerate(label.categories)}
+    names = np.column_stack([table.best, table.runner_ups])
+    chances = np.column_stack([table.probability, table.runner_up_probability])
+    out: dict[Any, NDArray[np.float32]] = {}
+    for rank in range(min(LIKELIEST, names.shape[1])):
+        code, chance = likely_layers(table.label, rank)
+        out[code] = np.array([place[n] for n in names[:, rank]], dtype=np.float32)
+        out[chance] = chances[:, rank].astype(np.float32)
+    return out
+
+
+def _record(result: TaskResult) -> dict[str, Any]:
+    """Return the provenance with the held-out test of every label."""
+    assert result.provenance is not None
+    made = asdict(result.provenance)
+    tests = {
+        section: {
+            label: {"taxonomy": about["taxonomy"], **_small(about["held_out"])}
+            for label, about in figures["labels"].items()
+            if "held_out" in about
+        }
+        for section, figures in result.figures.items()
+    }
+    return {**made, "parameters": {**made["parameters"], "held_out": tests}}
+
+
+def _small(held_out: dict[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in held_out.items() if k not in ("table", "nll_before", "nll_after")}
 
 
 def _write_embedding(

@@ -9,7 +9,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,51 +18,10 @@ from numpy.typing import NDArray
 
 from backend.core.data import SectionData, TaskResult
 from backend.core.errors import BadRequest
-from backend.core.layers import MISSING
+from backend.runs.levels import PROBABILITY, UNASSIGNED, LabelTable, label_tables, spoken_log
 
-UNASSIGNED = "unassigned"
 #: A cell that begins so would be run as a formula by a spreadsheet.
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
-
-
-@dataclass(frozen=True, slots=True)
-class LabelTable:
-    """One label for the cells of a section, in words.
-
-    name, runner_up : (n,) str;  code : (n,) int16, -1 = unassigned
-    confidence, runner_up_probability : (n,) float32
-    """
-
-    label: str
-    name: NDArray[Any]
-    code: NDArray[np.int16]
-    confidence: NDArray[np.float32]
-    runner_up: NDArray[Any]
-    runner_up_probability: NDArray[np.float32]
-
-
-def label_tables(result: TaskResult, section: str) -> list[LabelTable]:
-    """Return the labels of a section in ``result``, in words."""
-    columns = {(c.layer.kind, c.layer.name): c for c in result.columns if c.section == section}
-    matrices = {m.name: m for m in result.matrices if m.section == section}
-    out = []
-    for (kind, label), column in columns.items():
-        if kind != "label":
-            continue
-        names = np.array([c.name for c in column.categories] + [UNASSIGNED], dtype=object)
-        table = matrices[f"probability:{label}"]
-        second = np.argsort(-table.values, axis=1, kind="stable")[:, 1]
-        out.append(
-            LabelTable(
-                label,
-                names[column.values],
-                column.values,
-                columns["confidence", label].values,
-                np.array(table.columns, dtype=object)[second],
-                table.values[np.arange(len(second)), second],
-            )
-        )
-    return out
 
 
 def safe_text(text: str) -> str:
@@ -72,6 +31,9 @@ def safe_text(text: str) -> str:
 
 def write_csv(path: Path, sections: Sequence[SectionData], result: TaskResult) -> None:
     """Write one line per cell with the columns that MapMyCells writes, and the runner-up.
+
+    ``<level>_probability`` stands where MapMyCells has a bootstrapping probability, since ours is
+    none.
 
     The header lines begin with '#'. Written beside and renamed.
     """
@@ -93,14 +55,8 @@ def _header(result: TaskResult) -> Iterator[str]:
     yield f"algorithm = {provenance.model} {provenance.version}, seed {provenance.seed}"
     labels = list(dict.fromkeys(c.layer.name for c in result.columns if c.layer.kind == "label"))
     yield f"taxonomy hierarchy = {json.dumps(labels)}"
-    for section, figures in result.figures.items():
-        for label, about in figures["labels"].items():
-            shown = about.get("skipped") or (
-                f"threshold {about['threshold']:.3f}, {about['unassigned']:.1%} unassigned; "
-                f"on {about['calibrated_on']} {about['held_out']['error']:.1%} of the kept labels "
-                "were wrong"
-            )
-            yield f"{section} {label}: reference {about['taxonomy']}; {shown}"
+    yield f"probability = {PROBABILITY}"
+    yield from spoken_log(result)
 
 
 def _columns(table: LabelTable) -> list[str]:
@@ -109,9 +65,12 @@ def _columns(table: LabelTable) -> list[str]:
     return [
         f"{x}_label",
         f"{x}_name",
-        f"{x}_bootstrapping_probability",
+        f"{x}_probability",
+        f"{x}_aggregate_probability",
         f"{x}_runner_up_name",
         f"{x}_runner_up_probability",
+        f"{x}_novelty",
+        f"{x}_abstained",
     ]
 
 
@@ -121,11 +80,14 @@ def _lines(section: SectionData, tables: Sequence[LabelTable]) -> Iterator[list[
         line = [safe_text(str(cell)), safe_text(section.id)]
         for t in tables:
             line += [
-                "" if t.code[i] == MISSING else f"{t.label}_{t.code[i]}",
-                safe_text(str(t.name[i])),
+                "" if t.abstained[i] else t.ids[i],
+                safe_text(UNASSIGNED if t.abstained[i] else str(t.best[i])),
                 f"{t.confidence[i]:.4f}",
-                safe_text(str(t.runner_up[i])),
-                f"{t.runner_up_probability[i]:.4f}",
+                f"{t.aggregate[i]:.4f}",
+                safe_text(str(t.runner_ups[i, 0])),
+                f"{t.runner_up_probability[i, 0]:.4f}",
+                f"{t.novelty[i]:.3f}",
+                str(int(t.abstained[i])),
             ]
         yield line
 
@@ -178,11 +140,15 @@ def write_h5ad_copy(
 def _put_label(obs: Any, table: LabelTable, rows: NDArray[np.int64]) -> None:
     """Write one label into a table of cells."""
     base = f"{table.label}_fusemap"
+    names = np.where(table.abstained, UNASSIGNED, table.best)
     for name, values, empty in (
-        (base, table.name, ""),
+        (base, names, ""),
         (f"{base}_confidence", table.confidence, np.nan),
-        (f"{base}_runner_up", table.runner_up, ""),
-        (f"{base}_runner_up_probability", table.runner_up_probability, np.nan),
+        (f"{base}_aggregate_probability", table.aggregate, np.nan),
+        (f"{base}_runner_up", table.runner_ups[:, 0], ""),
+        (f"{base}_runner_up_probability", table.runner_up_probability[:, 0], np.nan),
+        (f"{base}_novelty", table.novelty, np.nan),
+        (f"{base}_abstained", table.abstained.astype(np.float32), np.nan),
     ):
         whole = np.full(len(obs), empty, dtype=object if empty == "" else np.float32)
         if name in obs:

@@ -21,16 +21,16 @@ from backend.core.data import SectionInfo
 from backend.core.errors import BadRequest
 from backend.core.geometry import Bounds
 from backend.core.job import Job
-from backend.core.layers import LayerInfo, LayerKey, Style, TileKey
+from backend.core.layers import HIDDEN, LayerInfo, LayerKey, Style, TileKey
 from backend.core.settings import Settings
 from backend.intake.check import Preflight, modalities, preflight, preview
 from backend.intake.linked import linked
 from backend.intake.uploads import Uploads
-from backend.jobs.queue import JobQueue
+from backend.jobs.queue import RECORD, JobQueue
 from backend.service import cells, search, selections, space, summary, tables
 from backend.service.answer_tables import class_table, gene_table, section_table
 from backend.service.answers import Answers
-from backend.service.layers import describe
+from backend.service.layers import annotation_test, describe
 from backend.service.planes import MONTAGE, QUERY_PREFIX, Plane, Planes
 from backend.store.atlas import Atlas
 from backend.store.place import Place
@@ -167,10 +167,22 @@ class Backend:
         if inner == MONTAGE:
             atlas = plane.atlas
             keys = [LayerKey("label", name) for name in atlas.labels()]
-            keys += [LayerKey("density", "cells"), *atlas.numbers()]
+            numbers = [key for key in atlas.numbers() if not key.name.startswith(HIDDEN)]
+            keys += [LayerKey("density", "cells"), *numbers]
         else:
             keys = list(plane.atlas.layers(inner))
         return [describe(plane, inner, key) for key in keys]
+
+    def held_out(self, section: str, label: str) -> dict[str, Any] | None:
+        """Return how far an annotated label was right on held-out cells, None for another.
+
+        Returns
+        -------
+        dict or None
+            ``how``, ``accuracy``, ``macro_f1``, ``ece``, ``curve``, ``baselines``, ``taxonomy``.
+        """
+        plane, inner = self.planes.of(section)
+        return annotation_test(plane.atlas, inner, label)
 
     def layer(self, section: str, key: LayerKey) -> LayerInfo:
         """Return what a layer of a section is; genes too."""
@@ -404,6 +416,15 @@ class Backend:
         UnknownJob, NotFinished
         """
         return self._results(self.jobs.result_file(job_id, "json"))
+
+    def record(self, job_id: str) -> dict[str, Any]:
+        """Return what a finished job was asked and found, with its figures.
+
+        Raises
+        ------
+        UnknownJob, NotFinished
+        """
+        return self._results(self.jobs.result_file(job_id, "json").with_name(RECORD))
 
     def pair_tables(self) -> list[str]:
         """Return the names of the tables of ligands and receptors that this server offers."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from backend.core.data import SectionInfo
 from backend.core.errors import UnknownCell
 from backend.core.geometry import TileAddress
-from backend.core.layers import MISSING, LayerKey
+from backend.core.layers import LIKELIEST, MISSING, LayerKey, likely_layers
 from backend.service.planes import Plane
 from backend.store.atlas import Atlas
 from backend.tiles.discs import rows_near
@@ -157,8 +157,27 @@ def _labels(atlas: Atlas, at: int) -> dict[str, dict[str, Any]]:
         if confidence in numbers:
             value = float(atlas.number(confidence).values[at : at + 1][0])
             entry["confidence"] = value if np.isfinite(value) else None
+        likely = _likeliest(atlas, name, at, numbers)
+        if likely:
+            entry["alternatives"] = likely
         if code != MISSING or entry.get("confidence") is not None:
             found[name] = entry
+    return found
+
+
+def _likeliest(
+    atlas: Atlas, label: str, at: int, numbers: set[LayerKey]
+) -> list[tuple[str, float]]:
+    """Return the likeliest classes of an annotated cell with their probabilities."""
+    found = []
+    categories = atlas.label(label).categories
+    for rank in range(LIKELIEST):
+        code, chance = likely_layers(label, rank)
+        if code in numbers and chance in numbers:
+            value = float(atlas.number(code).values[at : at + 1][0])
+            if np.isfinite(value):
+                p = float(atlas.number(chance).values[at : at + 1][0])
+                found.append((categories[int(value)].name, p))
     return found
 
 

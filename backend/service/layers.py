@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from backend.core.data import Provenance, SectionInfo
@@ -27,7 +29,7 @@ def describe(plane: Plane, section: str, key: LayerKey) -> LayerInfo:
         If the section has no such layer.
     """
     if key.kind == "label":
-        return _label(plane.atlas, key)
+        return _label(plane.atlas, section, key)
     if key.kind == "density":
         return _numeric(plane, section, key, "Cell density", "cells per mm²")
     if key.kind in ("measured", "imputed"):
@@ -36,7 +38,7 @@ def describe(plane: Plane, section: str, key: LayerKey) -> LayerInfo:
     return _numeric(plane, section, key, number.title, number.unit, _source(number.provenance))
 
 
-def _label(atlas: Atlas, key: LayerKey) -> LayerInfo:
+def _label(atlas: Atlas, section: str, key: LayerKey) -> LayerInfo:
     label = atlas.label(key.name)
     title = label.title or TITLES.get(key.name, key.name.capitalize())
     return LayerInfo(
@@ -46,6 +48,34 @@ def _label(atlas: Atlas, key: LayerKey) -> LayerInfo:
         version=atlas.version,
         provenance=_source(label.provenance)
         or ("simulated labels" if atlas.simulated else "published labels"),
+        trust=label_trust(atlas, section, key.name),
+    )
+
+
+def annotation_test(atlas: Atlas, section: str, label: str) -> dict[str, Any] | None:
+    """Return the held-out test of a label that a model gave a section, or None."""
+    parameters = atlas.attrs.get("provenance", {}).get("parameters", {})
+    found = parameters.get("held_out", {}).get(section, {}).get(label)
+    return dict(found) if found else None
+
+
+def label_trust(atlas: Atlas, section: str, label: str) -> Trust | None:
+    """Return the accuracy of an annotated label on held-out cells beside the better plain method.
+
+    None where the label was published, or where no plain method could be run.
+    """
+    test = annotation_test(atlas, section, label)
+    if test is None or not test["baselines"]:
+        return None
+    accuracy = {name: float(b["accuracy"]) for name, b in test["baselines"].items()}
+    best = max(accuracy, key=lambda name: accuracy[name])
+    wins = "" if test["accuracy"] > accuracy[best] else f" {best} is better here."
+    return Trust(
+        float(test["accuracy"]),
+        accuracy[best],
+        "held-out accuracy",
+        best,
+        f"Likeliest class of every cell on {test['how']} of {test['taxonomy']}.{wins}",
     )
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from backend.core.data import SectionData, SectionInfo
 from backend.core.errors import UnknownLayer, UnknownSection, did_you_mean
 from backend.core.geometry import TileAddress
-from backend.core.layers import LayerKey
+from backend.core.layers import HIDDEN, LayerKey
 from backend.store import flat, schema
 from backend.store.columns import Embedding, LabelArray, NumberArray
 from backend.store.expression import Expression, kept_cells
@@ -281,7 +281,7 @@ class Atlas:
         return [self.names(slice(int(row), int(row) + 1))[0] for row in np.asarray(rows)]
 
     def layers(self, section_id: str) -> tuple[LayerKey, ...]:
-        """Return the layers that a section has values of; genes are not listed."""
+        """Return the layers that a section has values of; genes and hidden ones are not listed."""
         section = self.section(section_id)
         labels = [
             LayerKey("label", name) for name, have in self.attrs["labels"].items() if
@@ -289,7 +289,7 @@ class Atlas:
         ]  # fmt: skip
         numbers = [
             LayerKey.parse(text) for text, have in self.attrs["numbers"].items() if
-            section.id in have
+            section.id in have and HIDDEN not in text
         ]  # fmt: skip
         return (*labels, *numbers, LayerKey("density", "cells"))
 

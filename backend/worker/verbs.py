@@ -31,6 +31,7 @@ def annotate(work: Work) -> Mapping[str, Any]:
         work.folder / "annotated.csv",
         work.folder / "atlas.zarr",
         work.context,
+        out_json=work.folder / "annotated.json",
         mapping=reading(work.note("preflight").get("card", {}), name),
         section_id=safe_id(name),
     )
@@ -49,6 +50,7 @@ def reading(card: Mapping[str, Any], name: str) -> ReadMapping:
         counts=card.get("counts_in") or None,
         symbol=card.get("genes_in") or None,
         species="",
+        need_places=False,
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from backend.core.errors import BadCheckpoint, BadRequest, UnknownUpload
 from backend.core.job import Job, RunContext
 from backend.core.settings import Settings
+from backend.jobs.queue import RECORD
 from backend.jobs.wire import plain
 
 
@@ -131,7 +132,7 @@ def make_runner(
                 "inputs": job.inputs,
                 "result": found,
             }
-            (folder / "job.json").write_text(json.dumps(record, indent=2))
+            (folder / RECORD).write_text(json.dumps(record, indent=2))
         return {name: value for name, value in found.items() if name != "figures"}
 
     return run

@@ -292,6 +292,7 @@ def done(job: Mapping[str, Any], info: Mapping[str, Any]) -> list[Child]:
     takes = [
         button("h5ad", "take-result", f"{job['id']}|h5ad", glyph="down", kind="sm"),
         button("CSV", "take-result", f"{job['id']}|csv", glyph="down", kind="sm"),
+        button("JSON", "take-result", f"{job['id']}|json", glyph="down", kind="sm"),
         button("Copy link", "copy-job", job["id"], glyph="link", kind="sm"),
     ]
     return [

@@ -44,11 +44,16 @@ def test_the_value_on_screen_says_its_kind() -> None:
     assert "missing" in text(cell_card({**CELL, "value": None}, gene, False))
 
 
+def _alike(likely: list[tuple[str, float]]) -> dict[str, Any]:
+    region = {**CELL["labels"]["region"], "alternatives": likely}
+    return {**CELL, "labels": {**CELL["labels"], "region": region}}
+
+
 def test_a_close_runner_up_gets_a_sentence() -> None:
-    close = {**CELL, "alternatives": [("A", 0.7), ("B", 0.25)]}
-    clear = {**CELL, "alternatives": [("A", 0.9), ("B", 0.05)]}
-    assert "B, is close enough to check" in text(cell_card(close, REGION, False))
-    assert "close enough" not in text(cell_card(clear, REGION, False))
+    close = _alike([("A", 0.5), ("B", 0.35)])
+    clear = _alike([("A", 0.9), ("B", 0.05)])
+    assert "The runner-up, B, is within 0.15" in text(cell_card(close, REGION, False))
+    assert "runner-up" not in text(cell_card(clear, REGION, False))
 
 
 def test_a_cell_without_a_label_is_unassigned() -> None:

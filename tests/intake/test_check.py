@@ -128,8 +128,9 @@ def test_missing_coordinates_name_what_is_there(tmp_path: Path) -> None:
     data = section()
     del data.obsm["spatial"]
     data.obsm["X_pca"] = np.zeros((240, 5))
-    finding = only(look(tmp_path, data), "coordinates", "blocked")
+    finding = only(look(tmp_path, data), "coordinates", "warning")
     assert "no coordinates" in finding.title
+    assert "Types can still be annotated" in finding.text
     assert "X_pca" in finding.value
 
 

@@ -15,10 +15,10 @@ from backend.core.errors import BadRequest, Cancelled, TooLarge
 from backend.core.geometry import TileAddress
 from backend.core.job import RunContext
 from backend.core.layers import LayerKey, Style, TileKey
+from backend.models.common.neighbours import Neighbours
 from backend.runs import layout as module
 from backend.runs.balance import balanced_rows
 from backend.runs.layout import layout_atlas, placed_among, sample_of
-from backend.runs.neighbours import Neighbours
 from backend.runs.placing import Placing
 from backend.store import flat, room
 from backend.store.atlas import Atlas

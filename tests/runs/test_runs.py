@@ -132,8 +132,45 @@ def test_table_is_safe_and_has_mapmycells_columns(trained: Trained, tmp_path: Pa
     rows = list(csv.DictReader(line for line in lines if not line.startswith("#")))
     assert lines[0].startswith("# algorithm = fusemap")
     assert rows[0]["cell_id"] == "'=s2-0"
-    assert {"type_label", "type_name", "type_bootstrapping_probability"} <= set(rows[0])
+    assert {"type_label", "type_name", "type_probability", "type_abstained"} <= set(rows[0])
     assert len(rows) == 400
+
+
+def test_json_file_has_the_parts_of_mapmycells(trained: Trained, tmp_path: Path) -> None:
+    out = tmp_path / "out.json"
+    annotate_file(trained.atlas, trained.query, trained.checkpoint, out_json=out)
+    made = json.loads(out.read_text())
+    assert {"results", "config", "log", "marker_genes", "taxonomy_tree"} <= set(made)
+    assert len(made["results"]) == 400
+    level = made["results"][0]["type"]
+    assert {"assignment", "probability", "aggregate_probability", "abstained"} <= set(level)
+    assert len(level["runner_up_assignment"]) == len(level["runner_up_probability"]) == 2
+    assert level["best_guess"] not in level["runner_up_assignment"]
+    assert "Gene0" in made["marker_genes"]["None"]
+    assert "Novel1" not in made["marker_genes"]["None"]
+    assert "no bootstrap" in made["config"]["probability"]
+    assert any("held-out" in line for line in made["log"])
+
+
+def test_cells_without_coordinates_get_types_but_no_regions(
+    trained: Trained, tmp_path: Path
+) -> None:
+    query = anndata.read_h5ad(trained.query)
+    del query.obsm["spatial"]
+    query.write_h5ad(tmp_path / "bare.h5ad")
+    out = tmp_path / "out.h5ad", tmp_path / "out.csv", tmp_path / "q.zarr"
+    said = annotate_file(trained.atlas, tmp_path / "bare.h5ad", trained.checkpoint, *out)
+    figures = next(iter(said["figures"].values()))
+    assert figures["has_places"] is False
+    assert "no coordinates" in figures["labels"]["region"]["skipped"]
+    copy = anndata.read_h5ad(out[0])
+    guess = copy.obs["type_fusemap"].astype(str).to_numpy()
+    kept = guess != "unassigned"
+    truth = np.array([f"type {t}" for t in trained.simulation.types[2]])
+    assert (guess[kept] == truth[kept]).mean() > 0.8
+    assert "region_fusemap" not in copy.obs
+    info = Atlas.open(out[2]).sections()[0]
+    assert any("no coordinates" in note for note in info.notes)
 
 
 def test_query_atlas_shares_categories_space_and_genes(trained: Trained, tmp_path: Path) -> None:

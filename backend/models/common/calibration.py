@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,8 @@ from scipy.special import log_softmax, softmax
 THRESHOLDS = tuple(np.round(np.linspace(0, 0.95, 20), 2).tolist())
 #: A threshold must keep this share of the held-out cells to be estimated at all.
 LEAST_KEPT = 0.02
+#: Ranges of confidence of a reliability curve.
+RELIABILITY_BINS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +25,51 @@ class ThresholdRow:
     threshold: float
     kept: float
     error: float
+
+
+@dataclass(frozen=True, slots=True)
+class ReliabilityBin:
+    """Cells of one range of confidence: how many, their mean confidence, and how many were right.
+
+    lo, hi : ends of the range;  n : cells;  confidence, accuracy : means over them
+    """
+
+    lo: float
+    hi: float
+    n: int
+    confidence: float
+    accuracy: float
+
+
+def reliability(
+    confidence: NDArray[np.float64], right: NDArray[np.bool_], bins: int = RELIABILITY_BINS
+) -> tuple[ReliabilityBin, ...]:
+    """Return the reliability curve: equal ranges of confidence from 0 to 1, empty ones left out.
+
+    Parameters
+    ----------
+    confidence : (n,) float64 in 0..1
+    right : (n,) bool
+    bins : int
+    """
+    place = np.minimum((confidence * bins).astype(np.int64), bins - 1)
+    out = []
+    for b in np.unique(place):
+        own = place == b
+        means = float(confidence[own].mean()), float(right[own].mean())
+        out.append(ReliabilityBin(float(b / bins), float((b + 1) / bins), int(own.sum()), *means))
+    return tuple(out)
+
+
+def calibration_error(curve: Sequence[ReliabilityBin]) -> float:
+    """Return the expected calibration error of a curve: mean |accuracy - confidence| over cells.
+
+    Notes
+    -----
+    Guo et al., "On calibration of modern neural networks", ICML 2017, equation 3.
+    """
+    total = sum(b.n for b in curve)
+    return sum(b.n * abs(b.accuracy - b.confidence) for b in curve) / max(total, 1)
 
 
 def negative_log_likelihood(

@@ -13,17 +13,29 @@ accuracy of .86 against .69 (STARmap mPFC), .93 against .78 (STARmap V1), .94 ag
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
 
 from backend.core.data import SectionData
 from backend.core.job import RunContext
 from backend.core.layers import Category
+from backend.models.common.graphs import delaunay_graph
+from backend.models.common.prep import Prepared
+from backend.models.fusemap.evidence import gather, joined, stacked
 from backend.models.fusemap.factors import FactorFit
-from backend.models.fusemap.heads import Folds, HeadData, train_head
+from backend.models.fusemap.head_training import (
+    Folds,
+    HeadData,
+    far_temperature_ratio,
+    soften,
+    train_head,
+)
 from backend.models.fusemap.model import LabelHead
+from backend.models.fusemap.plain_labels import Labelled, plain_figures
+from backend.models.fusemap.reader import Scale
 from backend.models.fusemap.space import Mapped, Reference, Space, fit_space, map_cells
 from backend.models.fusemap.taxonomy import (
     Taxonomy,
@@ -39,6 +51,10 @@ MOST_FACTORS, GENES_PER_FACTOR = 30, 3
 MOST_CLASSES = 400
 #: Cells of every class of a section that a classifier sees, where there are so many.
 SOME_OF_EVERY_CLASS = 5
+#: A label whose neighbours agree so much beyond chance (Cohen's kappa) is a label of places.
+PLACES_SHARE = 0.5
+#: Harmony is run beside classifiers of at least so many cells; for a demo it costs too much.
+HARMONY_CELLS = 3_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +93,8 @@ def common_categories(
 def train_labels(
     sections: Sequence[SectionData],
     references: Sequence[Reference],
+    common: tuple[Space, Sequence[Mapped]],
     codes: Mapping[str, Mapping[str, NDArray[np.int16]]],
-    n_genes: int,
     settings: LabelSettings,
     ctx: RunContext,
 ) -> tuple[list[Space], list[LabelHead]]:
@@ -87,39 +103,62 @@ def train_labels(
     Parameters
     ----------
     sections, references : sequences in the same order
+    common : (Space, sequence of Mapped)
+        The common space, and all cells in it.
     codes : label to section id to codes, from ``common_categories``
-    n_genes : int
     settings : LabelSettings
     ctx : RunContext
     """
     datasets = {s.id: s.dataset or s.id for s in sections}
-    todo = [
-        (label, taxonomy)
-        for label, of_section in codes.items()
-        for merged in taxonomies(of_section, datasets)
-        for taxonomy in (
-            merged,
-            *(parts_of(merged, of_section, datasets) if settings.parts else ()),
-        )
-        if len(taxonomy.codes) <= MOST_CLASSES
-    ]
+    todo = _taxonomies(codes, datasets, settings.parts)
     spaces: list[Space] = []
     index: dict[tuple[str, ...], int] = {}
-    heads = []
+    heads, ratios = [], []
     for i, (label, taxonomy) in enumerate(todo):
         ctx.step(i / len(todo), f"Learning {label} of {taxonomy.name}")
         if taxonomy.sections not in index:
+            n_genes = len(common[0].embedding)
             spaces.append(_space_for(taxonomy, references, n_genes, settings.iterations))
             index[taxonomy.sections] = len(spaces)
         space = index[taxonomy.sections]
-        data, near, far = _labelled_cells(
-            spaces[space - 1], taxonomy, sections, references, codes[label], settings.cells
-        )
-        head = train_head(data, len(taxonomy.codes), settings.error, near, far)
+        drawn = _draw(taxonomy, sections, references, codes[label], settings.cells)
+        data = _seen(drawn, spaces[space - 1], common, taxonomy)
+        near, far = _folds(drawn, settings)
+        head = train_head(data, settings.error, near, far)
+        if far is not None:
+            ratios.append(far_temperature_ratio(data, near, far))
         heads.append(
             LabelHead(label, taxonomy.name, taxonomy.sections, taxonomy.codes, space, head)
         )
-    return spaces, heads
+    return spaces, _softened(heads, ratios)
+
+
+def _taxonomies(
+    codes: Mapping[str, Mapping[str, NDArray[np.int16]]],
+    datasets: Mapping[str, str],
+    parts: bool,
+) -> list[tuple[str, Taxonomy]]:
+    """Labels with their taxonomies, merged ones before their parts."""
+    return [
+        (label, taxonomy)
+        for label, of_section in codes.items()
+        for merged in taxonomies(of_section, datasets)
+        for taxonomy in (merged, *(parts_of(merged, of_section, datasets) if parts else ()))
+        if len(taxonomy.codes) <= MOST_CLASSES
+    ]
+
+
+def _softened(heads: Sequence[LabelHead], ratios: Sequence[float]) -> list[LabelHead]:
+    """Make far readings that no other data set could check as unsure as those that were."""
+    if not ratios:
+        return list(heads)
+    checked = [h.head.calibrations["far"] for h in heads if " + " in h.taxonomy]
+    threshold = float(np.median([c.threshold for c in checked]))
+    ratio = float(np.median(ratios))
+    return [
+        h if " + " in h.taxonomy else replace(h, head=soften(h.head, ratio, threshold))
+        for h in heads
+    ]
 
 
 def _space_for(
@@ -132,42 +171,105 @@ def _space_for(
     return fit_space(own, n_genes, FactorFit(k, iterations), RunContext())
 
 
-def _labelled_cells(
-    space: Space,
+@dataclass(frozen=True, slots=True)
+class _Drawn:
+    """Labelled cells drawn from one section: its place in the sequences, rows, classes."""
+
+    at: int
+    section: SectionData
+    reference: Reference
+    rows: NDArray[np.int64]
+    classes: NDArray[np.int64]
+
+    @property
+    def prepared(self) -> Prepared:
+        """Return the expression of the drawn cells, with the statistics of the whole section."""
+        p = self.reference.prepared
+        return Prepared(csr_matrix(p.x[self.rows]), p.genes, p.mean, p.sd)
+
+    @property
+    def dataset(self) -> str:
+        """Return the data set's name."""
+        return self.section.dataset or self.section.id
+
+
+def _draw(
     taxonomy: Taxonomy,
     sections: Sequence[SectionData],
     references: Sequence[Reference],
     codes: Mapping[str, NDArray[np.int16]],
     most: int,
-) -> tuple[HeadData, Folds, Folds | None]:
-    """Draw labelled cells of every section, and say how to hold them out."""
+) -> list[_Drawn]:
+    """Draw labelled cells of every section of a taxonomy, data sets alike."""
     size = max(taxonomy.codes) + 1
     class_of = np.full(size + 1, -1, dtype=np.int64)
     class_of[list(taxonomy.codes)] = np.arange(len(taxonomy.codes))
-    parts, classes, section_of, xy = [], [], [], []
-    datasets: list[str] = []
     rng = np.random.default_rng(0)
     names = [s.dataset or s.id for s in sections if s.id in taxonomy.sections]
-    for section, reference in zip(sections, references, strict=True):
+    out = []
+    for i, (section, reference) in enumerate(zip(sections, references, strict=True)):
         if section.id not in taxonomy.sections:
             continue
-        mapped = map_cells(space, reference.prepared, reference.graph, space.noise[section.id])
         own = class_of[np.minimum(codes[section.id], size)]
         name = section.dataset or section.id
         rows = _some(own, most // len(set(names)) // names.count(name), rng)
-        parts.append((mapped.z[rows], mapped.niche[rows], mapped.misfit[rows]))
-        classes.append(own[rows])
-        section_of.append(np.full(len(rows), len(datasets), dtype=np.int64))
-        xy.append(section.xy[rows])
-        datasets.append(section.dataset or section.id)
-    z, niche, misfit = (np.concatenate(column) for column in zip(*parts, strict=True))
-    place, where = np.concatenate(section_of), np.concatenate(xy)
-    far = far_folds(datasets, place)
-    return (
-        HeadData(Mapped(z, niche, misfit, 0), np.concatenate(classes)),
-        Folds(*near_folds(datasets, place, where)),
-        Folds(*far) if far else None,
+        if len(rows):
+            out.append(_Drawn(i, section, reference, rows, own[rows]))
+    return out
+
+
+def _seen(
+    drawn: Sequence[_Drawn],
+    space: Space,
+    common: tuple[Space, Sequence[Mapped]],
+    taxonomy: Taxonomy,
+) -> HeadData:
+    """Gather what a head sees of the drawn cells."""
+    cells, scales, purity = [], [], []
+    graphs = [delaunay_graph(d.section.xy[d.rows]) for d in drawn]
+    for d, near in zip(drawn, graphs, strict=True):
+        purity.append(_purity(near, d.classes))
+    of_places = float(np.mean(purity)) >= PLACES_SHARE
+    for d, near in zip(drawn, graphs, strict=True):
+        r = d.reference
+        own = map_cells(space, r.prepared, r.graph, space.noise[d.section.id])
+        whole = common[1][d.at]
+        rows = Mapped(whole.z[d.rows], whole.niche[d.rows], whole.misfit[d.rows], whole.n_genes)
+        seen = gather(d.prepared, common[0], rows, near).cells(joined(own)[d.rows], of_places)
+        scales.append(Scale.of(joined(whole)))
+        cells.append(replace(seen, common=scales[-1].apply(seen.common)))
+    return HeadData(
+        stacked(cells),
+        np.concatenate([d.classes for d in drawn]),
+        np.repeat(np.arange(len(drawn)), [len(d.rows) for d in drawn]),
+        Scale(np.mean([s.mean for s in scales], axis=0), np.mean([s.sd for s in scales], axis=0)),
+        len(taxonomy.codes),
+        of_places,
     )
+
+
+def _purity(near: csr_matrix, classes: NDArray[np.int64]) -> float:
+    """How much more often neighbours share a class than cells drawn at random, 0..1."""
+    share = np.bincount(classes) / max(len(classes), 1)
+    chance = float((share**2).sum())
+    edges = near.tocoo()
+    same = float(near.data @ (classes[edges.row] == classes[edges.col])) / max(near.shape[0], 1)
+    return (same - chance) / max(1 - chance, 1e-9)
+
+
+def _folds(drawn: Sequence[_Drawn], settings: LabelSettings) -> tuple[Folds, Folds | None]:
+    """Say how to hold the drawn cells out, and what plain methods reach on them."""
+    datasets = [d.dataset for d in drawn]
+    place = np.repeat(np.arange(len(drawn)), [len(d.rows) for d in drawn])
+    xy = np.concatenate([d.section.xy[d.rows] for d in drawn])
+    ways = near_folds(datasets, place, xy), far_folds(datasets, place)
+    plain = [Labelled(d.dataset, d.prepared, d.classes) for d in drawn]
+    far = settings.cells >= HARMONY_CELLS
+    near_plain = plain_figures(plain, ways[0][0], harmony=far and ways[1] is None)
+    near = Folds(*ways[0], near_plain)
+    if ways[1] is None:
+        return near, None
+    return near, Folds(*ways[1], plain_figures(plain, ways[1][0], harmony=far))
 
 
 def _some(classes: NDArray[np.int64], most: int, rng: np.random.Generator) -> NDArray[np.int64]:

@@ -11,18 +11,23 @@ from numpy.typing import NDArray
 
 from backend.core.errors import BadCheckpoint
 from backend.core.layers import Category
-from backend.models.common.calibration import ThresholdRow
 from backend.models.common.checkpoint import Checkpoint
 from backend.models.fusemap.card import CARD
 from backend.models.fusemap.conformal import CellTrust
-from backend.models.fusemap.heads import Calibration, Head, HeldOut
+from backend.models.fusemap.head_store import (
+    HEAD_FORMAT,
+    check_head_format,
+    get_head,
+    head_json,
+    put_head,
+)
+from backend.models.fusemap.heads import Head
 from backend.models.fusemap.inputs import SCALES, Scale
 from backend.models.fusemap.refine import Refiner
 from backend.models.fusemap.space import Space
 
 SECTION_ARRAYS = ("genes", "mean", "sd", "level", "profile")
 CELL_ARRAYS = ("weights", "edges", "widths")
-HEAD_ARRAYS = ("weights", "intercept", "mean", "sd", "centres", "precision")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +109,7 @@ def to_checkpoint(model: Model) -> Checkpoint:
     if model.cells is not None:
         tensors |= {f"cells/{name}": getattr(model.cells, name) for name in CELL_ARRAYS}
     for h, labelled in enumerate(model.heads):
-        _put_head(tensors, f"head/{h}", labelled.head)
+        put_head(tensors, f"head/{h}", labelled.head)
     card = {
         **model.about,
         "model": CARD.name,
@@ -121,6 +126,7 @@ def to_checkpoint(model: Model) -> Checkpoint:
         "slope": model.slope,
         "labels": {name: [list(c) for c in cats] for name, cats in model.categories.items()},
         "heads": [_head_json(labelled) for labelled in model.heads],
+        "head_format": HEAD_FORMAT,
     }
     return Checkpoint(card, tensors)
 
@@ -131,8 +137,10 @@ def from_checkpoint(checkpoint: Checkpoint) -> Model:
     Raises
     ------
     BadCheckpoint
-        If a tensor or a field of the card is missing or does not fit.
+        If a tensor or a field of the card is missing or does not fit, or if another version of
+        the program wrote it.
     """
+    check_head_format(checkpoint.card)
     try:
         model = _read(checkpoint.card, checkpoint.tensors)
     except (KeyError, TypeError, ValueError, IndexError) as error:
@@ -168,7 +176,7 @@ def _read(card: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]) -> Model
             sections=tuple(about["sections"]),
             codes=tuple(about["codes"]),
             space=about["space"],
-            head=_get_head(tensors, f"head/{h}", about),
+            head=get_head(tensors, f"head/{h}", about),
         )
         for h, about in enumerate(card["heads"])
     )
@@ -275,58 +283,13 @@ def _spread(
     return out
 
 
-def _put_head(tensors: dict[str, NDArray[Any]], place: str, head: Head) -> None:
-    """Add the arrays of a head."""
-    for name in HEAD_ARRAYS:
-        tensors[f"{place}/{name}"] = getattr(head, name)
-    for kind, calibration in (("near", head.near), ("far", head.far)):
-        if calibration is not None:
-            tensors[f"{place}/{kind}/distance"] = calibration.distance_quantiles
-            tensors[f"{place}/{kind}/misfit"] = calibration.misfit_quantiles
-
-
 def _head_json(labelled: LabelHead) -> dict[str, Any]:
     """Put the scalars of a head in JSON."""
-    head = labelled.head
     return {
         "label": labelled.label,
         "taxonomy": labelled.taxonomy,
         "sections": list(labelled.sections),
         "codes": list(labelled.codes),
         "space": labelled.space,
-        "niche_weight": head.niche_weight,
-        "near": _calibration_json(head.near),
-        "far": None if head.far is None else _calibration_json(head.far),
+        **head_json(labelled.head),
     }
-
-
-def _calibration_json(calibration: Calibration) -> dict[str, Any]:
-    """Put the scalars of a calibration in JSON."""
-    return {
-        "temperature": calibration.temperature,
-        "threshold": calibration.threshold,
-        "held_out": calibration.held_out.as_json(),
-    }
-
-
-def _get_head(tensors: Mapping[str, NDArray[Any]], place: str, about: Mapping[str, Any]) -> Head:
-    """Read the head stored at ``place``."""
-
-    def calibration(kind: str) -> Calibration:
-        scalars = about[kind]
-        held_out = dict(scalars["held_out"])
-        held_out["table"] = tuple(ThresholdRow(**row) for row in held_out["table"])
-        return Calibration(
-            scalars["temperature"],
-            scalars["threshold"],
-            tensors[f"{place}/{kind}/distance"],
-            tensors[f"{place}/{kind}/misfit"],
-            HeldOut(**held_out),
-        )
-
-    return Head(
-        **{name: tensors[f"{place}/{name}"] for name in HEAD_ARRAYS},
-        niche_weight=about["niche_weight"],
-        near=calibration("near"),
-        far=calibration("far") if about["far"] else None,
-    )

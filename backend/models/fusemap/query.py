@@ -43,16 +43,23 @@ class Imputable:
 class Query:
     """A section ready to be mapped.
 
+    places : row-normalised neighbours, None without coordinates
     source : the reference section whose statistics it borrows, or None
     own : its record, where the model was trained on this very section
     """
 
     section: SectionData
     prepared: Prepared
-    graph: csr_matrix
+    places: csr_matrix | None
     source: SectionRecord | None
     own: SectionRecord | None
     device: str = "cpu"
+
+    @property
+    def graph(self) -> csr_matrix:
+        """Return the neighbours; without coordinates nobody has any."""
+        n = self.section.n_cells
+        return csr_matrix((n, n), dtype=np.float32) if self.places is None else self.places
 
     def into(self, model: Model, space: int) -> Mapped:
         """Return its cells in a space of the model.
@@ -101,7 +108,7 @@ def open_query(section: SectionData, model: Model, device: str = "cpu") -> Query
             f"the checkpoint; {LEAST_SHARED_GENES} are needed.",
             f"Use gene symbols as the atlas does, for example {', '.join(model.genes[:3])}.",
         )
-    graph = delaunay_graph(section.xy)
+    graph = delaunay_graph(section.xy) if section.has_places else None
     if section.n_cells < OWN_STATISTICS:
         source = _source(section, model, index)
         arrays = source.genes, source.mean, source.sd, source.level

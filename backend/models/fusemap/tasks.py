@@ -11,18 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.core.data import Column, Matrix, Provenance, SectionData, TaskResult
-from backend.core.errors import NoSharedGenes, UnknownGene, UnknownLayer, did_you_mean
+from backend.core.errors import UnknownGene, UnknownLayer, did_you_mean
 from backend.core.job import RunContext
-from backend.core.layers import MISSING, LayerKey
 from backend.core.trust import GeneTrust
 from backend.models.common.checkpoint import Checkpoint
 from backend.models.common.prep import gene_index
+from backend.models.fusemap.annotating import annotate_section
 from backend.models.fusemap.card import CARD
 from backend.models.fusemap.conformal import COVERAGE
-from backend.models.fusemap.heads import LEAST_CONFIDENCE, Calibration, Prediction, predict
-from backend.models.fusemap.model import LabelHead, Model, from_checkpoint
+from backend.models.fusemap.model import Model, from_checkpoint
 from backend.models.fusemap.nearest import Near
-from backend.models.fusemap.query import Query, head_for, nearest_sections, new_genes, open_query
+from backend.models.fusemap.query import Query, nearest_sections, new_genes, open_query
 from backend.models.fusemap.space import Mapped
 
 #: What imputed values are; median depth is that of the section that measured the gene.
@@ -101,8 +100,9 @@ def annotate(
     Returns
     -------
     TaskResult
-        Columns ``label:<x>`` (codes in the atlas's categories, -1 = unassigned) and
-        ``confidence:<x>``; matrices ``probability:<x>`` (n, classes), ``embedding:cell`` and
+        Columns ``label:<x>`` (codes in the atlas's categories, -1 = unassigned),
+        ``confidence:<x>`` and ``score:novelty`` of cells and niches; matrices ``probability:<x>``
+        (n, classes), ``levels:<x>`` (n, ``LEVEL_COLUMNS``), ``embedding:cell`` and
         ``embedding:niche`` (n, k), ``gene:new`` (genes that the checkpoint does not know: their
         embedding and, in the last column, offset); figures per section id.
 
@@ -122,17 +122,20 @@ def annotate(
         mapped = query.into(model, 0)
         ranked = nearest_sections(query, mapped, model)
         matrices += _space_matrices(section, query, mapped, model)
-        found: dict[str, Any] = {}
-        for j, label in enumerate(labels):
-            part.step(0.3 + 0.7 * j / len(labels), f"Annotating {label} of {section.title}")
-            own, table, found[label] = _annotate_label(label, query, ranked, model, params)
-            columns += own
-            matrices += table
+        part.step(0.3, f"Annotating {section.title}")
+        found = annotate_section(
+            query, mapped, ranked, model, labels, params.taxonomy or {}, params.error
+        )
+        columns += found.columns
+        matrices += found.matrices
         figures[section.id] = {
             "nearest": [_near_json(n) for n in ranked[:LISTED]],
             "genes": _gene_figures(section, mapped, model),
             "borrowed_statistics_of": query.source.id if query.source else None,
-            "labels": found,
+            "has_places": section.has_places,
+            "pair_agreement": found.pair_agreement,
+            "foreign": found.foreign,
+            "labels": found.figures,
         }
     ctx.step(1.0, "Annotated")
     return TaskResult(
@@ -204,70 +207,6 @@ def _labels(params: AnnotateParams, model: Model) -> tuple[str, ...]:
                 *filter(None, [f"It knows {', '.join(known)}.", did_you_mean(label, known)]),
             )
     return params.labels or known
-
-
-def _annotate_label(
-    label: str, query: Query, ranked: Sequence[Near], model: Model, params: AnnotateParams
-) -> tuple[list[Column], list[Matrix], dict[str, Any]]:
-    """One label of one section: its columns, its probabilities, its figures."""
-    chosen = head_for(label, model, ranked, (params.taxonomy or {}).get(label))
-    assert chosen is not None  # labels come from the heads
-    try:
-        mapped = query.into(model, chosen.space)
-    except NoSharedGenes as error:
-        return [], [], {"skipped": str(error), "taxonomy": chosen.taxonomy}
-    is_near = any(n.is_alike and n.section in chosen.sections for n in ranked)
-    said = predict(chosen.head, mapped, is_near)
-    calibration = chosen.head.calibration(is_near)
-    threshold = _threshold(calibration, params.error)
-    classes = said.classes(threshold)
-    codes = np.where(classes >= 0, np.array(chosen.codes)[classes], MISSING).astype(np.int16)
-    section, categories = query.section.id, model.categories[label]
-    columns = [
-        Column(section, LayerKey("label", label), codes, categories),
-        Column(
-            section, LayerKey("confidence", label), said.confidence.astype(np.float32), (),
-            "calibrated probability",
-        ),
-    ]  # fmt: skip
-    names = tuple(categories[c].name for c in chosen.codes)
-    matrix = Matrix(section, f"probability:{label}", said.probability.astype(np.float32), names)
-    figures = _label_figures(chosen, calibration, threshold, is_near, said, codes, mapped)
-    return columns, [matrix], figures
-
-
-def _threshold(calibration: Calibration, error: float | None) -> float:
-    """Take the stored threshold, or the lowest of the table that leaves at most ``error`` wrong."""
-    if error is None:
-        return calibration.threshold
-    table = calibration.held_out.table
-    fit = [r for r in table if r.error <= error and r.threshold >= LEAST_CONFIDENCE]
-    return min(fit, key=lambda r: r.threshold).threshold if fit else table[-1].threshold
-
-
-def _label_figures(
-    chosen: LabelHead,
-    calibration: Calibration,
-    threshold: float,
-    is_near: bool,
-    said: Prediction,
-    codes: NDArray[np.int16],
-    mapped: Mapped,
-) -> dict[str, Any]:
-    """Gather what to tell a person about one label."""
-    return {
-        "taxonomy": chosen.taxonomy,
-        "sections": list(chosen.sections),
-        "classes": len(chosen.codes),
-        "genes": mapped.n_genes,
-        "calibrated_on": calibration.held_out.how,
-        "like_reference": is_near,
-        "threshold": threshold,
-        "temperature": calibration.temperature,
-        "unassigned": float((codes == MISSING).mean()),
-        "novel": float(said.novel.mean()),
-        "held_out": calibration.held_out.as_json(),
-    }
 
 
 def _space_matrices(

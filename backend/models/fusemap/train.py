@@ -167,7 +167,9 @@ def train(
     )  # fmt: skip
     categories, codes = common_categories(used)
     settings = LabelSettings(params.label_cells, params.error, params.iterations, params.parts)
-    spaces, heads = train_labels(used, references, codes, len(genes), settings, ctx.part(0.75, 1))
+    spaces, heads = train_labels(
+        used, references, (space, mapped), codes, settings, ctx.part(0.75, 1)
+    )
     about = _about(used, params, ctx.seed, choice, trust, licences or {})
     model = Model(
         genes, (space, *spaces), records, centres, embedding, offset, trust.genes, categories,

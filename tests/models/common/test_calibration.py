@@ -3,9 +3,11 @@ from __future__ import annotations
 import numpy as np
 
 from backend.models.common.calibration import (
+    calibration_error,
     fit_temperature,
     negative_log_likelihood,
     probabilities,
+    reliability,
     tail_probability,
     threshold_for,
     threshold_table,
@@ -67,3 +69,18 @@ def test_table_counts_kept_and_wrong() -> None:
 def test_tail_is_the_share_of_the_reference_above() -> None:
     tail = tail_probability(np.array([-1.0, 5.0, 10.0, 99.0]), np.linspace(0, 10, 11))
     np.testing.assert_allclose(tail, [1, 0.5, 0, 0])
+
+
+def test_reliability_of_honest_confidence_lies_on_the_diagonal() -> None:
+    rng = np.random.default_rng(0)
+    confidence = rng.random(50_000)
+    curve = reliability(confidence, rng.random(50_000) < confidence)
+    assert len(curve) == 10
+    assert calibration_error(curve) < 0.01
+    assert calibration_error(reliability(confidence, rng.random(50_000) < confidence**2)) > 0.1
+
+
+def test_calibration_error_weighs_ranges_by_their_cells() -> None:
+    curve = reliability(np.array([0.95, 0.95, 0.95, 1.0]), np.array([True, True, True, False]))
+    assert [(b.n, b.accuracy) for b in curve] == [(4, 0.75)]
+    assert abs(calibration_error(curve) - (0.9625 - 0.75)) < 1e-12

@@ -6,9 +6,8 @@ import sys
 import numpy as np
 
 from backend.models.common.graphs import delaunay_graph
-from backend.models.fusemap.heads import Folds, HeadData, predict, train_head
 from backend.models.fusemap.nearest import rank_sections
-from backend.models.fusemap.space import Mapped, niche_mean
+from backend.models.fusemap.space import niche_mean
 
 
 def test_niche_of_constant_cells_is_constant_up_to_the_border() -> None:
@@ -21,34 +20,6 @@ def test_niche_of_two_cells_is_written_out() -> None:
     graph = delaunay_graph(np.array([[0, 0], [1, 0]], dtype=np.float32))
     out = niche_mean(np.array([[3.0], [0.0]]), graph)
     np.testing.assert_allclose(out, [[2.0], [1.0]])
-
-
-def two_clusters() -> HeadData:
-    rng = np.random.default_rng(0)
-    classes = np.repeat([0, 1], 300)
-    z = rng.normal(size=(600, 2)) + 3 * classes[:, None]
-    return HeadData(Mapped(z, z, rng.random(600), 10), classes)
-
-
-def test_held_out_temperature_does_not_worsen_the_likelihood() -> None:
-    head = train_head(two_clusters(), 2, 0.1, Folds(np.arange(600) % 4, "quarters"))
-    assert head.near.held_out.nll_after <= head.near.held_out.nll_before
-    assert head.near.held_out.accuracy > 0.95
-
-
-def test_cell_far_from_every_class_is_novel() -> None:
-    head = train_head(two_clusters(), 2, 0.1, Folds(np.arange(600) % 4, "quarters"))
-    z = np.array([[3.0, 3.0], [60.0, -60.0]])
-    said = predict(head, Mapped(z, z, np.array([0.5, 0.5]), 10))
-    assert said.novel.tolist() == [False, True]
-    assert said.confidence[1] < 0.01 < said.confidence[0]
-    assert said.classes(0.0).tolist() == [1, -1]
-
-
-def test_badly_described_cell_is_novel() -> None:
-    head = train_head(two_clusters(), 2, 0.1, Folds(np.arange(600) % 4, "quarters"))
-    z = np.array([[3.0, 3.0]])
-    assert predict(head, Mapped(z, z, np.array([9.0]), 10)).novel.tolist() == [True]
 
 
 def test_most_similar_section_has_the_same_niches_and_the_same_mean_expression() -> None:

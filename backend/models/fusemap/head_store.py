@@ -1,0 +1,99 @@
+"""Heads as the card and tensors of a checkpoint, and back.
+
+Card, one entry of ``heads`` per head: ``label``, ``taxonomy`` (data sets joined by " + "),
+``sections``, ``codes`` (places in ``labels[label]``), ``space`` (its own one), ``of_places``, and
+``readings``: name (near, far, alone) to ``niche_weight``, the ``SCALARS`` and ``held_out`` (see
+``heads.HeldOut``; its ``baselines`` are the plain methods on the same cells). Tensors
+``head/<i>/<reading>/<name>`` for ``weights`` (f, c), ``intercept`` (c,), ``mean``, ``sd`` (2k,),
+``centres`` (c, f), ``covariance`` (f, f); the last two are empty where the reading does not adapt.
+``head_format`` counts changes of all this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backend.core.errors import BadCheckpoint
+from backend.models.fusemap.heads import READINGS, Calibration, Head, HeldOut, Reading
+from backend.models.fusemap.reader import Reader, Scale
+
+HEAD_FORMAT = 2
+SCALARS = ("temperature", "threshold", "usual", "spread", "doubted_from", "novel_from")
+
+
+def check_head_format(card: Mapping[str, Any]) -> None:
+    """Refuse a checkpoint whose heads were written by another version.
+
+    Raises
+    ------
+    BadCheckpoint
+    """
+    found = card.get("head_format", 1)
+    if found != HEAD_FORMAT:
+        raise BadCheckpoint(
+            f"The checkpoint's classifiers have format {found}; this program reads {HEAD_FORMAT}.",
+            "Train it again, or use the version of the program that wrote it.",
+        )
+
+
+def put_head(tensors: dict[str, NDArray[Any]], place: str, head: Head) -> None:
+    """Add the arrays of a head."""
+    for name, reader in head.readers.items():
+        at = f"{place}/{name}"
+        tensors[f"{at}/weights"] = reader.weights.astype(np.float32)
+        tensors[f"{at}/intercept"] = reader.intercept.astype(np.float32)
+        tensors[f"{at}/mean"], tensors[f"{at}/sd"] = reader.scale.mean, reader.scale.sd
+        tensors[f"{at}/centres"] = reader.centres.astype(np.float32)
+        tensors[f"{at}/covariance"] = reader.covariance.astype(np.float32)
+
+
+def head_json(head: Head) -> dict[str, Any]:
+    """Put the scalars of a head in JSON."""
+    return {
+        "of_places": head.of_places,
+        "readings": {
+            name: {
+                "niche_weight": head.readers[name].niche_weight,
+                **{scalar: getattr(c, scalar) for scalar in SCALARS},
+                "held_out": c.held_out.as_json(),
+            }
+            for name, c in head.calibrations.items()
+        },
+    }
+
+
+def get_head(tensors: Mapping[str, NDArray[Any]], place: str, about: Mapping[str, Any]) -> Head:
+    """Read the head stored at ``place``."""
+    readings: list[Reading] = [name for name in READINGS if name in about["readings"]]
+    return Head(
+        bool(about["of_places"]),
+        {name: _reader(tensors, f"{place}/{name}", about["readings"][name]) for name in readings},
+        {name: _calibration(about["readings"][name]) for name in readings},
+    )
+
+
+def _reader(tensors: Mapping[str, NDArray[Any]], at: str, about: Mapping[str, Any]) -> Reader:
+    """Read one reader; its arithmetic is done in double precision."""
+    own = {
+        name: np.asarray(tensors[f"{at}/{name}"], dtype=np.float64)
+        for name in ("weights", "intercept", "mean", "sd", "centres", "covariance")
+    }
+    return Reader(
+        own["weights"],
+        own["intercept"],
+        Scale(own["mean"], own["sd"]),
+        float(about["niche_weight"]),
+        own["centres"],
+        own["covariance"],
+    )
+
+
+def _calibration(about: Mapping[str, Any]) -> Calibration:
+    """Read one calibration."""
+    temperature, threshold, usual, spread, doubted, novel = (float(about[s]) for s in SCALARS)
+    held_out = HeldOut.from_json(about["held_out"])
+    return Calibration(temperature, threshold, usual, spread, doubted, novel, held_out)
