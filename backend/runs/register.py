@@ -29,7 +29,7 @@ from backend.store.result import write_result
 from backend.store.space import SpaceResult, read_volume
 
 METHOD, VERSION = "registration", "1"
-#: Labels that sections are ordered by; the first that the atlas has.
+#: Labels that sections are ordered by; that which most of them have.
 ORDERED_BY = ("region", "class", "type")
 
 
@@ -192,17 +192,27 @@ def ordered(atlas: Atlas, infos: Sequence[SectionInfo]) -> list[dict[str, Any]]:
         ``axis``, ``label``, ``sections`` (ids in order), ``known`` (positions, mm), ``agreement``
         (Kendall's tau and Spearman's rho where five or more positions are known).
     """
-    name = next((n for n in ORDERED_BY if n in atlas.labels()), None)
     groups: dict[str, list[SectionInfo]] = {}
     for info in infos:
-        if name is not None and info.id in atlas.attrs["labels"][name]:
-            plane = plane_along(info.axis)
-            groups.setdefault(plane.name if plane else "", []).append(info)
+        plane = plane_along(info.axis)
+        if plane is not None:
+            groups.setdefault(plane.name, []).append(info)
     found = []
     for axis, members in groups.items():
-        if axis and len(members) >= 3 and name is not None:
-            found.append(_order_of(atlas, axis, name, members))
+        name, having = _commonest_label(atlas, members)
+        if len(having) >= 3:
+            found.append(_order_of(atlas, axis, name, having))
     return found
+
+
+def _commonest_label(atlas: Atlas, members: Sequence[SectionInfo]) -> tuple[str, list[SectionInfo]]:
+    """Return the label that most of the sections have, and these; places before types."""
+    best: tuple[str, list[SectionInfo]] = ("", [])
+    for name in ORDERED_BY:
+        having = [i for i in members if i.id in atlas.attrs["labels"].get(name, ())]
+        if len(having) > len(best[1]):
+            best = name, having
+    return best
 
 
 def _order_of(atlas: Atlas, axis: str, name: str, members: Sequence[SectionInfo]) -> dict[str, Any]:
