@@ -21,7 +21,7 @@ from backend.core.data import Provenance, SectionInfo, TaskResult
 from backend.core.errors import BadRequest
 from backend.core.job import RunContext
 from backend.runs.register_kept import Kept
-from backend.runs.register_labels import Hint, Tables, Target, prepare
+from backend.runs.register_labels import TABLE, Hint, Tables, Target, prepare
 from backend.runs.register_record import outline_of, record_of, reference_of, volume_about
 from backend.runs.register_template import Template
 from backend.store.atlas import Atlas
@@ -78,7 +78,8 @@ def register_atlas(
     chosen = _chosen(atlas, sections, corrections or {})
     target: Target = Tables(known, hints or {}) if known is not None else Template(atlas)
     chosen = target.sequence(chosen)
-    kept = Kept(Path(atlas_path), atlas, known, seed)
+    rules = f"{VERSION} {TABLE.read_text('utf-8')} {sorted((hints or {}).items())}"
+    kept = Kept(Path(atlas_path), atlas, known, seed, rules)
     records: dict[str, dict[str, Any]] = {}
     for i, info in enumerate(chosen):
         part = ctx.part(0.02 + 0.93 * i / len(chosen), 0.02 + 0.93 * (i + 1) / len(chosen))

@@ -30,13 +30,20 @@ class Kept:
     atlas : Atlas
     reference : Reference or None
     seed : int
+    rules : str
+        All else that decides a result: version of the method, table of data sets, hints.
     """
 
     def __init__(
-        self, atlas_path: Path, atlas: Atlas, reference: Reference | None, seed: int
+        self,
+        atlas_path: Path,
+        atlas: Atlas,
+        reference: Reference | None,
+        seed: int,
+        rules: str = "",
     ) -> None:
         self.folder = atlas_path.with_name(f"{atlas_path.name}.register")
-        digest = hashlib.sha256(f"{atlas.edition} {seed}".encode())
+        digest = hashlib.sha256(f"{atlas.edition} {seed} {rules}".encode())
         if reference is not None:
             digest.update(np.ascontiguousarray(reference.labels).tobytes())
             digest.update(json.dumps(reference.tree).encode())

@@ -202,7 +202,9 @@ class Tables:
         self, atlas: Atlas, info: SectionInfo, known: KnownSet | None, said: Correction
     ) -> tuple[Plane, float | None, str, tuple[float, float] | None]:
         """Return plane, position and where they come from."""
-        position = said.position_um or position_along(info.axis, info.position)
+        position = said.position_um
+        if position is None:
+            position = position_along(info.axis, info.position)
         by_axis = plane_along(info.axis)
         if said.plane:
             return plane_named(said.plane), position, "correction", None

@@ -41,7 +41,7 @@ def coronal() -> Slices:
     return Slices(brain(), CORONAL, [parse_terms(name, brain()) for name in NAMES])
 
 
-def cells_at(position_um: float, n: int = 4000, seed: int = 0):
+def cells_at(position_um: float, n: int = 2500, seed: int = 0):
     """Return places (n, 2) in a slice and the regions of cells spread over its tissue."""
     picture = coronal().picture(position_um, 50.0)
     rng = np.random.default_rng(seed)
