@@ -129,7 +129,8 @@ def run_ligands(args: argparse.Namespace) -> None:
     """Test a table of pairs and write what was found."""
     # scipy's statistics are loaded here, not for every command.
     from backend.analysis.ligands import LigandParams
-    from backend.runs.ligands import Meant, ligands_atlas, write_ligands
+    from backend.runs.ligands import Meant, ligands_atlas
+    from backend.runs.ligands_files import write_ligands
 
     if args.out.exists():
         raise StoreExists(f"'{args.out}' exists already.", "Choose another name.")

@@ -41,7 +41,7 @@ def add_commands(commands: Any) -> None:
 def run_panel(args: argparse.Namespace) -> None:
     """Choose a panel and write its table."""
     # scikit-learn is loaded here, not for every command.
-    from backend.analysis.panel import PanelParams
+    from backend.analysis.panel_curve import PanelParams
     from backend.runs.panel import Source, panel_atlas, write_panel
 
     if args.out.exists():

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from backend.analysis.panel import Labels, PanelParams, choose_panel
+from backend.analysis.panel import choose_panel
 from backend.analysis.panel_choose import excess_variance
+from backend.analysis.panel_curve import Labels, PanelParams
 from backend.analysis.panel_score import Sample
 from backend.core.data import SectionInfo
 from backend.core.errors import BadRequest, UnknownLayer

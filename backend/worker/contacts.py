@@ -44,7 +44,8 @@ def ligands(work: Work) -> Mapping[str, Any]:
     """Test ligands and receptors between two types that touch, with a table of this server."""
     from backend.analysis.ligands import LigandParams
     from backend.analysis.ligands_table import table_in
-    from backend.runs.ligands import Meant, ligands_atlas, write_ligands
+    from backend.runs.ligands import Meant, ligands_atlas
+    from backend.runs.ligands_files import write_ligands
 
     asked = work.job.params
     table = table_in(work.settings.pairs, text_of(asked, "table"))

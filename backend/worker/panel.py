@@ -13,7 +13,7 @@ from backend.worker.work import Work
 def panel(work: Work) -> Mapping[str, Any]:
     """Choose a panel, score it beside other ways, and write the table and its JSON."""
     # scikit-learn is loaded here, in the process of the job.
-    from backend.analysis.panel import PanelParams
+    from backend.analysis.panel_curve import PanelParams
     from backend.runs.panel import Source, panel_atlas, write_panel
 
     asked = work.job.params

@@ -21,7 +21,7 @@ from explorer.choices import (
     text_field,
 )
 from explorer.components import Child, button, note, segments
-from explorer.contact_figures import takes
+from explorer.contact_tables import takes
 from explorer.panel_figures import curve_figure, gene_table, module_line
 from explorer.plots import config
 from explorer.runs import job_of, run_button, unfinished

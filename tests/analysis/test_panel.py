@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
-from backend.analysis.panel import Labels, PanelParams, choose_panel
+from backend.analysis.panel import choose_panel
 from backend.analysis.panel_choose import (
     Start,
     by_gain,
@@ -17,6 +17,7 @@ from backend.analysis.panel_choose import (
     modules,
     unit_rows,
 )
+from backend.analysis.panel_curve import Labels, PanelParams
 from backend.analysis.panel_score import Fold, Sample, folds, macro_f1, score
 from backend.core.errors import BadRequest, TooFewCells
 

@@ -15,18 +15,10 @@ from backend.analysis.ligands import LigandParams
 from backend.runs.contacts import contact_atlas
 from backend.runs.ligands import Meant, ligands_atlas
 from backend.service import Backend
-from explorer.contact_figures import (
-    ContactsAt,
-    ligand_table,
-    matrix_figure,
-    network_figure,
-    pair_table,
-    pairs_of,
-    parse_at,
-    region_of,
-    write_at,
-)
-from explorer.views import contacts
+from explorer import contact_parts
+from explorer.contact_figures import matrix_figure, network_figure
+from explorer.contact_state import ContactsAt, pairs_of, parse_at, region_of, write_at
+from explorer.contact_tables import ligand_table, pair_table
 from tests.explorer.said import having, text
 
 JOB = "a" * 32
@@ -87,31 +79,34 @@ def test_a_row_leads_to_its_pair_and_the_chosen_one_is_marked(found: dict[str, A
 
 
 def test_a_click_names_a_pair_and_the_map_shows_it_alone(found: dict[str, Any]) -> None:
-    assert contacts.clicked_pair({"points": [{"customdata": ["7.4", "words"]}]}) == (4, 7)
-    assert contacts.clicked_pair({"points": [{}]}) is None
-    assert contacts.clicked_pair(None) is None
+    assert contact_parts.clicked_pair({"points": [{"customdata": ["7.4", "words"]}]}) == (4, 7)
+    assert contact_parts.clicked_pair({"points": [{}]}) is None
+    assert contact_parts.clicked_pair(None) is None
     at = ContactsAt(JOB, pair=(1, 1))
-    here = contacts.on_map(found, at, "alpha")
+    here = contact_parts.on_map(found, at, "alpha")
     assert here == {"layer": "label:type", "only": [1]}
-    assert contacts.on_map(found, at, "beta")["section"] == "alpha"
-    assert contacts.on_map(found, ContactsAt(JOB), "beta") == {"layer": "label:type", "only": []}
+    assert contact_parts.on_map(found, at, "beta")["section"] == "alpha"
+    assert contact_parts.on_map(found, ContactsAt(JOB), "beta") == {
+        "layer": "label:type",
+        "only": [],
+    }
 
 
 def test_the_run_is_on_what_the_map_shows(backend: Backend) -> None:
     rest = (100, 100, 1000, 50, "places")
-    row = contacts.run_row(backend, "alpha", "section", "label:type", "label:region", rest)
+    row = contact_parts.run_row(backend, "alpha", "section", "label:type", "label:region", rest)
     asked = json.loads(getattr(having(row, "data-act", "run")[0], "data-value"))
     assert asked["inputs"] == {"sections": ["alpha"]}
     assert asked["params"]["region"] == "label:region"
     assert "Alpha: 240 cells" in text(row)
-    every = contacts.run_row(backend, "atlas", "section", "label:type", "", rest)
+    every = contact_parts.run_row(backend, "atlas", "section", "label:type", "", rest)
     assert json.loads(getattr(having(every, "data-act", "run")[0], "data-value"))["inputs"] == {
         "sections": []
     }
-    none = contacts.run_row(backend, "gamma", "section", "label:region", "", rest)
+    none = contact_parts.run_row(backend, "gamma", "section", "label:region", "", rest)
     assert having(none, "data-act", "run")[0].disabled
     near = (5, 100, 1000, 50, "places")
-    spots = contacts.run_row(backend, "alpha", "section", "label:type", "", near)
+    spots = contact_parts.run_row(backend, "alpha", "section", "label:type", "", near)
     assert having(spots, "data-act", "run")[0].disabled
     assert "cells that touch were not recorded" in text(spots)
 
@@ -119,14 +114,14 @@ def test_the_run_is_on_what_the_map_shows(backend: Backend) -> None:
 def test_a_pair_offers_ligands_only_with_a_table(backend: Backend, found: dict[str, Any]) -> None:
     pairs = pairs_of(found, ContactsAt(JOB))
     at = ContactsAt(JOB, pair=(pairs[0]["a"], pairs[0]["b"]))
-    assert "Click a square" in text(contacts.pair_part(backend, found, pairs, ContactsAt(JOB)))
-    assert "put a table" in text(contacts.pair_part(backend, found, pairs, at))
+    assert "Click a square" in text(contact_parts.pair_part(backend, found, pairs, ContactsAt(JOB)))
+    assert "put a table" in text(contact_parts.pair_part(backend, found, pairs, at))
     backend.settings.pairs.mkdir(parents=True)
     table = backend.settings.pairs / "own.csv"
     table.write_text("ligand,receptor\nSst,Vip\n")
-    assert "own.csv" in str(contacts.pair_part(backend, found, pairs, at))
+    assert "own.csv" in str(contact_parts.pair_part(backend, found, pairs, at))
     table.unlink()
-    act = contacts.ligand_button(found, at, "own.csv", "measured")
+    act = contact_parts.ligand_button(found, at, "own.csv", "measured")
     asked = json.loads(getattr(act, "data-value"))
     assert asked["params"]["region"] == f"label:region={region_of(found, at)['name']}"
     assert asked["verb"] == "ligands"
@@ -142,6 +137,6 @@ def test_tests_of_weak_genes_are_faint_and_say_so(backend: Backend, tmp_path: Pa
     weak = sum(1 for row in found["rows"] if row["weak"])
     assert len(having(table, "className", "faint")) == weak > 0
     assert having(table, "data-value", "imputed:Sst")
-    shown = text(contacts.ligand_result(found, JOB))
+    shown = text(contact_parts.ligand_result(found, JOB))
     assert "spilled over" in shown
     assert "Of random pairs" in shown

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from backend.analysis.panel import PanelParams
+from backend.analysis.panel_curve import PanelParams
 from backend.runs.panel import Source, panel_atlas
 from backend.service import Backend
 from explorer.panel_figures import curve_figure, gene_table, r_tag

@@ -12,7 +12,8 @@ import pytest
 from backend.analysis.ligands import LigandParams
 from backend.cli.main import main
 from backend.core.errors import BadRequest, UnknownLayer
-from backend.runs.ligands import Meant, ligands_atlas, write_ligands
+from backend.runs.ligands import Meant, ligands_atlas
+from backend.runs.ligands_files import write_ligands
 from backend.store.atlas import Atlas
 from tests.tiny import tiny_atlas
 

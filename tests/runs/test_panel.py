@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backend.analysis.panel import PanelParams
+from backend.analysis.panel_curve import PanelParams
 from backend.core.errors import BadRequest, UnknownGene, UnknownLayer
 from backend.runs.panel import Source, panel_atlas, write_panel
 from backend.store.atlas import Atlas
