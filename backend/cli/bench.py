@@ -34,6 +34,7 @@ def add_commands(commands: Any) -> None:
     parser.add_argument("--workers", type=int, default=2, help="processes of the server; 0: one")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument("--markdown", action="store_true", help="tables for a report")
 
 
 def run_bench(args: argparse.Namespace) -> None:
@@ -59,7 +60,7 @@ def run_bench(args: argparse.Namespace) -> None:
         ],
         "figures": rows,
     }
-    show(report, args.json, _text)
+    show(report, args.json, partial(_text, as_markdown=args.markdown))
 
 
 def _figures(backend: Any, args: argparse.Namespace, folder: str) -> Iterator[dict[str, Any]]:
@@ -98,20 +99,23 @@ def _points(backend: Any, rng: Any, count: int = 100) -> list[Any]:
     ]
 
 
-def _text(report: dict[str, Any]) -> str:
+def _text(report: dict[str, Any], as_markdown: bool) -> str:
+    from backend.cli import bench_rows as rows
     from backend.cli import bench_targets as targets
-    from backend.cli.bench_rows import table
 
     names = targets.Verdict._fields
     found = [targets.Verdict(*(line[name] for name in names)) for line in report["targets"]]
+    shown = targets.markdown(found) if as_markdown else targets.table(found)
+    figures = rows.markdown if as_markdown else rows.table
     lines = [
         f"{report['atlas']}: {report['n_cells']:,} cells, {report['n_sections']} sections, "
         f"{report['n_genes']:,} genes, {report['bytes_per_cell']} bytes per cell; "
         f"{report['cores']} cores",
         "",
-        *targets.table(found),
+        *shown,
         "",
         "Milliseconds; floors are those of the targets, strict ones a bare copy of a tile's rows.",
-        *table(report["figures"]),
+        "",
+        *figures(report["figures"]),
     ]
     return "\n".join(lines)

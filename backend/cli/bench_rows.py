@@ -66,3 +66,24 @@ def _line(found: Row) -> str:
         )
     ]
     return f"{found['name'][:78]:78s} {' '.join(cells)}".rstrip()
+
+
+def markdown(rows: list[Row]) -> list[str]:
+    """Return all figures as lines of a Markdown table."""
+    names = ("p50_ms", "p95_ms", "floor_p50_ms", "ratio", "strict_ratio", "per_second")
+    lines = [
+        "| figure | p50 ms | p95 ms | floor p50 ms | ratio | strict | per s |",
+        "|---|--:|--:|--:|--:|--:|--:|",
+    ]
+    for found in rows:
+        if "p50_ms" not in found:
+            lines.append(f"| {found['name']} | {found['value']:.0f} {found['unit']} | | | | | |")
+            continue
+        cells = ["" if found.get(name) is None else _short(found[name]) for name in names]
+        lines.append(f"| {found['name']} | {' | '.join(cells)} |")
+    return lines
+
+
+def _short(value: float) -> str:
+    """Return three significant digits, and no fraction from a hundred on."""
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"

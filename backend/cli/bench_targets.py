@@ -154,3 +154,9 @@ def table(found: list[Verdict]) -> list[str]:
     """Return the verdicts as lines of text."""
     head = f"{'target':76s} {'asked':>20s}  {'':12s} measured"
     return [head, *(f"{v.figure:76s} {v.target:>20s}  {v.word:12s} {v.measured}" for v in found)]
+
+
+def markdown(found: list[Verdict]) -> list[str]:
+    """Return the verdicts as lines of a Markdown table."""
+    head = ["| figure | target | measured | |", "|---|---|---|---|"]
+    return [*head, *(f"| {v.figure} | {v.target} | {v.measured} | {v.word} |" for v in found)]

@@ -60,12 +60,16 @@ WATCH = """gene => {
     return [mean('fresh'), mean('light')];
   };
   window.frames_ = [];
+  window.watched_ = false;
   document.addEventListener('keydown', (event) => {
     if (event.key !== 'Enter') return;
     const start = performance.now();
+    let end = start + 20000;
     const step = () => {
-      window.frames_.push([performance.now() - start, ...look()]);
-      if (performance.now() - start < 4000) requestAnimationFrame(step);
+      const now = performance.now(), seen = look();
+      window.frames_.push([now - start, ...seen]);
+      if (seen[0] > 0.999) end = Math.min(end, now + 500);
+      if (now < end) requestAnimationFrame(step); else window.watched_ = true;
     };
     requestAnimationFrame(step);
   }, { capture: true, once: true });
@@ -117,7 +121,7 @@ def switch(page: Page, gene: str) -> tuple[float, float, float]:
     page.wait_for_timeout(600)
     page.evaluate(WATCH, gene)
     page.keyboard.press("Enter")
-    page.wait_for_timeout(4500)
+    page.wait_for_function("window.watched_", timeout=30_000)
     frames: list[list[float]] = page.evaluate("window.frames_")
     steady = max(frames[-1][2], 1e-6)
     first = next((at for at, fresh, _ in frames if fresh > 0), float("inf"))
@@ -135,7 +139,7 @@ def opened(url: str) -> Iterator[Page]:
         browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
         page = browser.new_page(viewport={"width": 1440, "height": 900})
         page.goto(url)
-        page.locator("img.leaflet-tile-loaded[src*='/tiles/']").first.wait_for(timeout=60_000)
+        page.locator("#map-atlas img.leaflet-tile-loaded").first.wait_for(timeout=90_000)
         page.wait_for_load_state("networkidle")
         page.wait_for_timeout(1000)
         yield page

@@ -10,11 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from backend.cli import bench_http, bench_pictures, bench_tiles
+from backend.cli import bench_http, bench_pictures, bench_rows, bench_targets, bench_tiles
 from backend.cli.bench_rows import row
-from backend.cli.bench_rows import table as rows_table
 from backend.cli.bench_targets import MANY, verdicts
-from backend.cli.bench_targets import table as targets_table
 from backend.cli.main import main
 from backend.core.geometry import TileAddress
 from backend.core.layers import LayerKey
@@ -85,9 +83,15 @@ def test_targets_are_judged_by_the_figures_of_the_run() -> None:
     assert found["UMAP plane"][0] == found["Morton sort and gather / torch.sort"][0]
     small = {v.figure: v.word for v in verdicts(rows, 100)}
     assert small["imputed overview tile / brute force"] == "not measured"
-    lines = [*targets_table(verdicts(rows, MANY)), *rows_table(rows)]
+    lines = [*bench_targets.table(verdicts(rows, MANY)), *bench_rows.table(rows)]
     assert any("reached" in line and "149 MB" in line for line in lines)
     assert any(line.startswith("memory") and line.endswith("149.00 MB") for line in lines)
+    assert "| PNG / PIL RGBA level 1 | <= 1/20 | 1/50 | reached |" in bench_targets.markdown(
+        verdicts(rows, MANY)
+    )
+    table = bench_rows.markdown(rows)
+    assert "| brute | 1 | 1 | 90 | 0.0111 |  |  |" in table
+    assert "| memory | 149 MB | | | | | |" in table
 
 
 def test_the_brute_force_is_the_product_of_all_cells_and_the_gene(tiny: Path) -> None:
