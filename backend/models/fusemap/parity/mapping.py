@@ -29,13 +29,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from backend.core.errors import Diverged, NoSharedGenes
 from backend.core.job import RunContext
 from backend.models.fusemap.parity.batches import batches, n_batches
+from backend.models.fusemap.parity.judge import Judge, gated, judge_of
 from backend.models.fusemap.parity.losses import noise_like, section_losses
-from backend.models.fusemap.parity.network import Discriminator, Network
+from backend.models.fusemap.parity.network import Network
 from backend.models.fusemap.parity.outputs import Fitted, embedded
 from backend.models.fusemap.parity.prepare import Measured, Published, published
 from backend.models.fusemap.parity.schedule import Progress, after, fading, is_over
@@ -75,21 +76,6 @@ class Mapped:
     genes: tuple[str, ...]
     gene_embedding: Floats
     history: list[dict[str, float]]
-
-
-class Judge(nn.Module):
-    """Logits of the query, which are learned, beside frozen ones of the reference sections."""
-
-    def __init__(self, own: Discriminator, trained: Discriminator) -> None:
-        super().__init__()
-        self.own, self.trained = own, trained
-        for layer in ("linear_0", "linear_1"):
-            getattr(own, layer).load_state_dict(getattr(trained, layer).state_dict())
-        trained.requires_grad_(False)
-
-    def forward(self, z: Tensor, rng: torch.Generator | None = None) -> Tensor:
-        """Return logits (b, 1 + reference sections) of embeddings (b, k)."""
-        return torch.cat([self.own(z, rng), self.trained(z, rng)], dim=1)
 
 
 @dataclass(slots=True)
@@ -179,7 +165,8 @@ def _start(
     with torch.no_grad():
         network.genes.copy_(torch.where(known, table, network.genes))
     network.genes.register_hook(lambda gradient: gradient * ~known)
-    judges = {kind: _judge(fitted, network, kind, settings).to(ctx.device) for kind in KINDS}
+    own = dict(zip(KINDS, (network.cell_adversary, network.niche_adversary), strict=True))
+    judges = {k: judge_of(fitted, own[k], k, settings).to(ctx.device) for k in KINDS}
     stored = {
         kind: [torch.from_numpy(getattr(s, kind)).to(ctx.device) for s in fitted.sections]
         for kind in KINDS
@@ -200,19 +187,6 @@ def _own(data: Published, panel: Tensor, settings: Settings, seed: int) -> Own:
     train[order[: int(settings.validation * n)]] = False
     ones = np.ones(n, dtype=np.float32)
     return Own(0, data, panel, train, ones, ones)
-
-
-def _judge(fitted: Fitted, network: Network, kind: str, settings: Settings) -> Judge:
-    trained = Discriminator(len(fitted.sections), settings)
-    start = f"{kind}_adversary."
-    tensors = {
-        name.removeprefix(start): torch.from_numpy(value)
-        for name, value in fitted.tensors.items()
-        if name.startswith(start)
-    }
-    trained.load_state_dict(tensors)
-    own = network.cell_adversary if kind == "cell" else network.niche_adversary
-    return Judge(own, trained)
 
 
 def _run_epoch(m: _Mapping, epoch: int) -> dict[str, float]:
@@ -278,15 +252,8 @@ def _against(
         each = section_losses(
             logits, torch.cat(section).to(z.device)[counted], double=m.settings.double_softmax
         )
-        total = total + (each * _gate(logits, least) if m.gate else each).mean()
+        total = total + (each * gated(logits, least) if m.gate else each).mean()
     return total
-
-
-def _gate(logits: Tensor, least: float) -> Tensor:
-    """Entropy of the judgement over its maximum: low where the discriminator is sure."""
-    shares = torch.softmax(logits.detach(), dim=1)
-    entropy = -(shares * shares.clamp_min(1e-12).log()).sum(dim=1)
-    return (entropy / math.log(logits.shape[1])).clamp_min(least)
 
 
 def _validation(m: _Mapping, epoch: int) -> float:
