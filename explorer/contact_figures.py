@@ -19,6 +19,11 @@ DIVERGING = [[0, AVOIDS], [0.5, "rgba(140,150,160,0.10)"], [1, ATTRACTS]]
 FEW = 14
 
 
+def height_of(pairs: Sequence[Mapping[str, Any]]) -> int:
+    """Return the height at which each type of a matrix has a line for its name, pixels."""
+    return 190 + 13 * len({p["a"] for p in pairs} | {p["b"] for p in pairs})
+
+
 def matrix_figure(pairs: Sequence[Mapping[str, Any]], at: ContactsAt) -> go.Figure:
     """Return types by types, coloured by z or fold; called pairs carry a dot."""
     names = {p["a"]: p["name_a"] for p in pairs} | {p["b"]: p["name_b"] for p in pairs}

@@ -13,7 +13,7 @@ from backend.core.errors import AtlasError
 from explorer import ids
 from explorer.choices import SCOPES, choice, label_options, labelled, number_field
 from explorer.components import Child, button, note
-from explorer.contact_figures import matrix_figure, network_figure
+from explorer.contact_figures import height_of, matrix_figure, network_figure
 from explorer.contact_parts import (
     LIGANDS,
     RUN_LIGANDS,
@@ -60,7 +60,8 @@ RADIUS, REACH, SHIFTS, LEAST = (
 )
 FIGURE, RANGE, PAIR, TABLE = "contacts-figure", "contacts-limit", "contacts-pair", "contacts-table"
 WHERE = "contacts-where"
-SHOWN, STEERED, BAR = "contacts-shown", "contacts-steered", "contacts-bar"
+SHOWN, STEERED = "contacts-shown", "contacts-steered"
+LEFT, BAR = "contacts-left", "contacts-bar"
 TROUBLE = {
     "contacts": "Contacts could not be counted",
     "ligands": "Ligands and receptors could not be tested",
@@ -120,7 +121,7 @@ def _frame() -> list[Child]:
         ),
         html.Div(
             [
-                html.Div([figure, bar], className="analysis-left"),
+                html.Div([figure, bar], className="analysis-left", id=LEFT),
                 html.Div(id=PAIR, className="analysis-side"),
             ],
             className="analysis-two",
@@ -175,6 +176,7 @@ def register(app: Dash, backend: Backend) -> None:
         Output(HEAD, "children"),
         Output(ABOUT, "children"),
         Output(BAR, "hidden"),
+        Output(LEFT, "style"),
         Input(ids.TOOL, "data"),
         Input(SHOWN, "data"),
         prevent_initial_call=True,
@@ -183,7 +185,7 @@ def register(app: Dash, backend: Backend) -> None:
         at = parse_at(str(tool["using"])) if _is_open(tool) else ContactsAt()
         found = _contacts(backend, at.job) if at.job and at.job == shown else None
         if found is None:
-            return (no_update,) * 9
+            return (no_update,) * 10
         pairs = pairs_of(found, at)
         most = max(abs(p["z"] if at.measure == "z" else p["log2_fold"]) for p in pairs)
         picture = (
@@ -203,6 +205,7 @@ def register(app: Dash, backend: Backend) -> None:
             [button("New count", "using", "", kind="sm"), takes(at.job, FIGURE), summary(found)],
             [html.P(line, className="s t3") for line in about(found)],
             at.picture != "matrix",
+            {"minHeight": f"{height_of(pairs)}px"} if at.picture == "matrix" else {},
         )
 
     @app.callback(

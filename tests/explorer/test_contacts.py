@@ -16,7 +16,7 @@ from backend.runs.contacts import contact_atlas
 from backend.runs.ligands import Meant, ligands_atlas
 from backend.service import Backend
 from explorer import contact_parts
-from explorer.contact_figures import matrix_figure, network_figure
+from explorer.contact_figures import height_of, matrix_figure, network_figure
 from explorer.contact_state import ContactsAt, pairs_of, parse_at, region_of, write_at
 from explorer.contact_tables import ligand_table, pair_table
 from tests.explorer.said import having, text
@@ -52,6 +52,7 @@ def test_the_matrix_is_symmetric_and_marks_what_is_called(found: dict[str, Any])
     assert (dots == "●").sum() == 2 * sum(1 for p in pairs_of(found, at) if p["call"])
     first = pairs_of(found, at)[0]
     assert heat.customdata[0][0][0] == f"{first['a']}.{first['b']}"
+    assert height_of(pairs_of(found, at)) == 190 + 13 * len(z)
     other = replace(at, measure="fold", limit=2.0)
     assert matrix_figure(pairs_of(found, other), other).data[0].zmax == 2.0
 
