@@ -39,7 +39,7 @@ LEAST_CELLS = 10
 #: Cells placed at a time.
 CHUNK = 32_768
 #: Bytes of disk and of memory per cell of the atlas, and of memory for the program and the fit.
-_DISK, _MEMORY, _PROGRAM = 40, 45, 400 << 20
+_DISK, _MEMORY, _PROGRAM = 40, 45, 700 << 20
 #: Where cells without an embedding are put: beyond all others, last along the curve.
 OUTSIDE = 1.02
 METHOD = (
@@ -61,7 +61,7 @@ def layout_atlas(
 ) -> dict[str, Any]:
     """Write a UMAP of the cell embedding into an atlas, as another plane of its cells.
 
-    A run that was killed goes on where it stopped. Memory: about 400 MB for the program and the
+    A run that was killed goes on where it stopped. Memory: about 700 MB for the program and the
     fit, and 45 bytes for each cell of the atlas while the plane is sorted.
 
     Parameters
