@@ -209,8 +209,10 @@ def _split(
         return Part(own, kind, spots, source.xy, values, features, read, source.uns, place)
 
     types = _feature_types(node)
-    if types is None:
-        kind = kind_of(name) or kind_of(source.uns.get("technology", "")) or "rna"
+    if types is None or len(set(types.tolist())) == 1:
+        hints = ("" if types is None else types[0], name, source.uns.get("technology", ""))
+        told = [kind for kind in map(kind_of, hints) if kind is not None]
+        kind = told[0] if told else "rna"
         yield part(name if name != path.stem else kind, kind, matrix, source.symbols)
     else:
         for own in dict.fromkeys(types.tolist()):
@@ -225,13 +227,13 @@ def _split(
 
 
 def _feature_types(node: h5py.Group) -> NDArray[Any] | None:
-    """Return the feature type of every column where there is more than one."""
+    """Return the feature type of every column where the file states it."""
     from anndata.io import read_elem
 
     for name in TYPE_COLUMNS:
         if name in node["var"]:
             values = pd.Series(read_elem(node["var"][name])).astype(str).to_numpy(object)
-            if len(np.unique(values)) > 1:
+            if len(values):
                 return values
     return None
 

@@ -1,7 +1,7 @@
 """Figures of SpatialGlue's default mode beside its baselines, as a table and as JSON.
 
-python -m tests.benchmarks.bench_spatialglue simulations [--json OUT]    fresh sets, 10 seeds each
-python -m tests.benchmarks.bench_spatialglue real DATASETS [--json OUT]  public sets, 5 base seeds
+python -m tests.benchmarks.bench_spatialglue simulations [SET ...] [--json OUT]     10 seeds each
+python -m tests.benchmarks.bench_spatialglue real DATASETS [SET ...] [--json OUT]    5 base seeds
 python -m tests.benchmarks.bench_spatialglue cost FOLDER SPOTS ...       files to file, wall, memory
 python -m tests.benchmarks.bench_spatialglue epoch                       one epoch against parity
 
@@ -54,15 +54,18 @@ PAIR_SEEDS, TRIPLE_SEEDS, SEEDS = (90101, 90102), (90201, 90202, 90203), 10
 BASES = 5
 
 
-def simulations() -> list[dict[str, Any]]:
-    """Return figures of five published settings with two fresh seeds each, and three triples."""
+def simulations(some: list[int]) -> list[dict[str, Any]]:
+    """Return figures of five published settings with two fresh seeds each, and three triples.
+
+    ``some`` are places in that list of 13; all where it is empty.
+    """
     plans: list[tuple[str, Mapping[str, Assay], int]] = [
         (f"Sim {level}", two_modalities(level), seed)
         for level in range(1, 6)
         for seed in PAIR_SEEDS
     ]
     plans += [("Triple", three_modalities(), seed) for seed in TRIPLE_SEEDS]
-    return [_simulation(name, assays, seed) for name, assays, seed in plans]
+    return [_simulation(*plans[i]) for i in some or range(len(plans))]
 
 
 def _simulation(name: str, assays: Mapping[str, Assay], seed: int) -> dict[str, Any]:
@@ -110,9 +113,10 @@ def _right(found: Run, made: Simulated) -> float:
     return least
 
 
-def real(datasets: Path) -> list[dict[str, Any]]:
+def real(datasets: Path, some: list[int]) -> list[dict[str, Any]]:
     """Return stability on public sections over base seeds, each a whole run of its own."""
-    return [_real(name, section, k, truth) for name, section, k, truth in _real_sections(datasets)]
+    sets = list(_real_sections(datasets))
+    return [_real(*sets[i]) for i in some or range(len(sets))]
 
 
 def _real_sections(folder: Path) -> Iterable[tuple[str, SectionData, int | None, str]]:
@@ -272,9 +276,9 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     if args.part == "simulations":
-        rows = simulations()
+        rows = simulations([int(n) for n in args.more])
     elif args.part == "real":
-        rows = real(Path(args.more[0]))
+        rows = real(Path(args.more[0]), [int(n) for n in args.more[1:]])
     elif args.part == "cost":
         rows = cost(Path(args.more[0]), [int(n) for n in args.more[1:]], args.seeds)
     else:

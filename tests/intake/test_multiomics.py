@@ -172,3 +172,10 @@ def test_kinds_follow_names_or_what_a_person_says(tmp_path: Path) -> None:
         read_multiomics([path], kinds={"rna": "xx"})
     with pytest.raises(BadRequest, match="no modality 'yy'"):
         read_multiomics([path], kinds={"yy": "rna"})
+
+
+def test_one_type_for_all_features_tells_the_kind(tmp_path: Path) -> None:
+    data = _data(ADT, NAMES)
+    data.var["feature_type"] = "Antibody Capture"
+    (own,) = read_multiomics([_write(tmp_path / "thing.h5ad", data)]).modalities
+    assert (own.name, own.kind) == ("protein", "protein")

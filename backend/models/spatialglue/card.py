@@ -41,14 +41,14 @@ HOW_TO_READ: dict[str, str] = {
         "spots that are smaller than this mean nothing, so read means of domains first."
     ),
     "attention": (
-        "Attention between modalities: how the network mixed them; not a measure of importance, "
+        "Attention between modalities: how the network mixes them; not a measure of importance, "
         "since its sign is arbitrary (in simulations it was right in only .31-.53 of the spots of "
         "the factor that only protein sees, where evidence was right in all)."
     ),
     "within": (
         "Attention within a modality: how much the network took from neighbours in space rather "
-        "than from spots with a like profile; like attention between modalities, no measure of "
-        "importance."
+        "than from spots with a like profile; domains use only its mean over the section, and like "
+        "attention between modalities it is no measure of importance."
     ),
     "ablation": (
         "Ablation: how far the joint embedding of a spot moves when a modality is taken away; a "

@@ -39,6 +39,8 @@ class Fitted:
         Places of the modalities that have axes; the networks know these only.
     networks : Networks
         One per seed.
+    levels : (R, M) float32
+        Mean attention within each modality that has axes.
     mixtures : one per seed
         Components are the domains, in the same order in all.
     gaussians : mapping of subset of modalities to Mixture
@@ -54,6 +56,7 @@ class Fitted:
     axes: tuple[Axes, ...]
     able: tuple[int, ...]
     networks: Networks
+    levels: NDArray[np.float32]
     mixtures: tuple[Mixture, ...]
     gaussians: dict[Subset, Mixture]
     share: NDArray[np.float64]
@@ -62,7 +65,7 @@ class Fitted:
 
 def to_checkpoint(fitted: Fitted, sections: Sequence[SectionData]) -> Checkpoint:
     """Return the model as a card and tensors."""
-    tensors: dict[str, NDArray[Any]] = {"share": fitted.share}
+    tensors: dict[str, NDArray[Any]] = {"share": fitted.share, "levels": fitted.levels}
     for m, (recipe, axes) in enumerate(zip(fitted.recipes, fitted.axes, strict=True)):
         tensors |= {f"recipe{m}.{name}": getattr(recipe, name) for name in _RECIPE}
         tensors |= {f"axes{m}.{name}": getattr(axes, name) for name in _AXES}
@@ -141,6 +144,7 @@ def _read(checkpoint: Checkpoint) -> Fitted:
         tuple(axes),
         able,
         Networks(*groups),
+        np.asarray(tensors["levels"], np.float32),
         tuple(mixture(f"mixture{r}") for r in range(int(card["seeds"]))),
         {s: mixture("domains" + "-".join(map(str, s))) for s in subsets},
         np.asarray(tensors["share"], np.float64),
@@ -161,6 +165,8 @@ def _check(fitted: Fitted) -> None:
     for mixture in fitted.mixtures:
         if mixture.means.shape != (k, width) or mixture.covariance.shape != (width, width):
             raise ValueError("a mixture does not fit the axes")
+    if fitted.levels.shape != (len(fitted.mixtures), len(fitted.able)):
+        raise ValueError("levels do not fit the networks")
     for m, encoder in zip(fitted.able, fitted.networks.encoders, strict=True):
         if encoder.shape[:2] != (len(fitted.mixtures), fitted.axes[m].count):
             raise ValueError("a network does not fit the axes")

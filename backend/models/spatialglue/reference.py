@@ -134,6 +134,7 @@ def _ensemble(
         within[None],
         out.alpha.numpy()[None],
         np.stack(lost, axis=1)[None].astype(np.float32),
+        within.mean(axis=0)[None],
     )
 
 
@@ -165,4 +166,5 @@ def _together(parts: Sequence[Ensemble]) -> Ensemble:
         np.concatenate([p.within for p in parts]),
         np.concatenate([p.across for p in parts]),
         np.concatenate([p.ablation for p in parts]),
+        np.concatenate([p.levels for p in parts]),
     )

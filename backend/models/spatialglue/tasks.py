@@ -172,7 +172,7 @@ def run(sections: Sequence[SectionData], params: IntegrateParams, ctx: RunContex
         about = {"seed": ctx.seed, "parameters": asdict(params), "metrics": {"model": model}}
         fitted = Fitted(
             tuple(m.name for m in joined.modalities), prepared.recipes, prepared.axes, able,
-            networks, parts.mixtures, weights.gaussians, share, about,
+            networks, ensemble.levels, parts.mixtures, weights.gaussians, share, about,
         )  # fmt: skip
     return Run(joined, prepared, ensemble, parts, weights, figures, labels, fitted)
 
@@ -257,7 +257,7 @@ def apply_model(
     joined = _like_model(join(sections), fitted)
     prepared = prepare(joined, ctx.part(0.0, 0.6), recipes=fitted.recipes, axes=fitted.axes)
     inputs = _able_inputs(prepared.inputs, fitted.able)
-    ensemble = embed(inputs.smooth, inputs.like, fitted.networks, ctx.part(0.6, 0.9))
+    ensemble = embed(inputs.smooth, inputs.like, fitted.networks, ctx.part(0.6, 0.9), fitted.levels)
     posterior = posterior_of(fitted.mixtures, ensemble.embeddings)
     labels = posterior.argmax(axis=1)
     bits = evidence_bits(prepared.inputs.smooth, joined.present, fitted.gaussians, fitted.share)
@@ -381,7 +381,8 @@ def _all_modalities(own: Ensemble, able: tuple[int, ...], m: int) -> Ensemble:
         out[..., list(able)] = values
         return out
 
-    return Ensemble(own.embeddings, widened(own.within), widened(own.across), widened(own.ablation))
+    within, across, ablation = (widened(v) for v in (own.within, own.across, own.ablation))
+    return Ensemble(own.embeddings, within, across, ablation, own.levels)
 
 
 def _suggestion(ensemble: Ensemble, params: IntegrateParams, ctx: RunContext) -> Suggestion | None:
