@@ -27,6 +27,7 @@ _WEIGH = ("clusters", "seeds", "align", "truth", "empty", "seed")
 OFFERS: Offers = {
     ("fusemap", "annotate"): ("seed",),
     ("fusemap", "register"): ("seed",),
+    ("fusemap", "harmonise"): ("label", "seed"),
     ("fusemap", "contacts"): _CONTACTS,
     ("fusemap", "ligands"): _LIGANDS,
     ("fusemap", "panel"): _PANEL,

@@ -38,6 +38,18 @@ def annotate(work: Work) -> Mapping[str, Any]:
     return {**summary(found), "section": f"query-{work.job.id}", "figures": found["figures"]}
 
 
+def harmonise(work: Work) -> Mapping[str, Any]:
+    """Say which class of one data set of the atlas is which class of another."""
+    from backend.runs.harmonise import harmonise_atlas, write_harmonised
+
+    label = str(work.job.params.get("label", "")).removeprefix("label:")
+    labels = [label] if label else []
+    found = harmonise_atlas(work.atlas, work.trained(), labels, work.context)
+    write_harmonised(found, work.folder / "harmonised.csv", work.folder / "harmonised.json")
+    listed = {name: len(entry["matches"]) for name, entry in found["labels"].items()}
+    return {"labels": list(listed), "matches": listed, "passed_over": len(found["passed_over"])}
+
+
 def reading(card: Mapping[str, Any], name: str) -> ReadMapping:
     """Return how to read an upload: as its preflight card told its owner."""
     unit = card.get("xy_unit") or "um"
@@ -74,6 +86,7 @@ def summary(found: Mapping[str, Any]) -> dict[str, Any]:
 
 VERBS: Verbs = {
     ("fusemap", "annotate"): annotate,
+    ("fusemap", "harmonise"): harmonise,
     ("fusemap", "contacts"): contacts,
     ("fusemap", "ligands"): ligands,
     ("fusemap", "panel"): panel,
