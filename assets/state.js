@@ -272,11 +272,23 @@
     },
   });
 
-  document.addEventListener("click", (event) => {
-    const element = event.target.closest("[data-act]");
+  function perform(element, event) {
     if (!element || element.disabled) return;
     const act = explorer.acts[element.dataset.act];
     if (act) act(element.dataset.value || "", event, element);
+  }
+  document.addEventListener("click", (event) => perform(event.target.closest("[data-act]"), event));
+
+  // A button that is drawn anew between press and release, as in a card of progress, is the same
+  // button to the person who presses it; the browser makes no click of it.
+  let pressed = null;
+  document.addEventListener("pointerdown", (event) => { pressed = event.target.closest("[data-act]"); });
+  document.addEventListener("pointerup", (event) => {
+    const [before, now] = [pressed, event.target.closest && event.target.closest("[data-act]")];
+    pressed = null;
+    if (!before || before.isConnected || !now) return;
+    const same = ["act", "value"].every((name) => before.dataset[name] === now.dataset[name]);
+    if (same) perform(now, event);
   });
 
   window.dash_clientside = window.dash_clientside || {};

@@ -131,3 +131,15 @@ def test_a_file_that_is_no_h5ad_is_refused(
     page.screenshot(path=keep / "refused.png")
     submit = page.get_by_role("button", name=re.compile(r"^Annotate \d"))
     assert submit.count() == 0 or submit.first.is_disabled()
+
+
+def test_a_button_that_is_drawn_anew_while_pressed_still_acts(page: Page, site: Site) -> None:
+    open_atlas(page, site)
+    button = page.get_by_role("button", name="Annotate my section")
+    box = button.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    button.evaluate("b => b.replaceWith(b.cloneNode(true))")
+    page.mouse.up()
+    page.locator("#annotate").wait_for(state="visible")
