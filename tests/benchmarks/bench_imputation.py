@@ -94,11 +94,13 @@ def hide(sections: Sequence[SectionData], seed: int, pool: int = 1) -> Hidden:
     for s in sections:
         panels.setdefault(s.dataset, set()).update(g.upper() for g in s.genes)
     rng = np.random.default_rng(seed)
-    drawn = {}
+    drawn: dict[str, set[str]] = {}
     for name in sorted(panels):
         others = set().union(*(p for n, p in panels.items() if n != name))
+        # A gene that every other data set has lost already must stay here.
+        left = set().union(*(p - drawn.get(n, set()) for n, p in panels.items() if n != name))
         shared = sorted(panels[name] & others)
-        half = [g for g in shared if hashlib.sha256(g.encode()).digest()[0] % 2 == pool]
+        half = [g for g in shared if g in left and _bit(g) == pool]
         drawn[name] = set(rng.permutation(half)[: round(SHARE * len(shared))])
     out = Hidden([], [], [], [], index)
     for s in sections:
@@ -115,6 +117,11 @@ def hide(sections: Sequence[SectionData], seed: int, pool: int = 1) -> Hidden:
         columns = np.searchsorted(full.genes, mine)
         out.truth.append(np.asarray(full.x[:, columns].todense(), float))
     return out
+
+
+def _bit(gene: str) -> int:
+    """First bit of the SHA-256 of a gene's name."""
+    return hashlib.sha256(gene.encode()).digest()[0] % 2
 
 
 def pairwise(h: Hidden, predict: Callable[[Table, Table, Table, Any], Table]) -> list[Table]:
@@ -183,12 +190,9 @@ def _expectations(
         "square": float((score**2).sum()),
     }
     if model.cells is not None:
-        error = np.abs(truth - np.maximum(value, 0))
-        width = model.cells.half_width(certainty)[:, None] * spread
-        out["covered"] = float((error <= width).mean())
-        out["error_by_certainty"] = float(
-            spearmanr(-certainty, (error / spread).mean(axis=1)).statistic
-        )
+        error = np.abs(y - score)
+        out["covered"] = float((error <= model.cells.half_width(certainty)[:, None]).mean())
+        out["error_by_certainty"] = float(spearmanr(-certainty, (error**2).mean(axis=1)).statistic)
     return out
 
 

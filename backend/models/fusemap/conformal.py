@@ -3,7 +3,7 @@
 Cells of a section are ranked by their misfit on measured genes and by how many genes were detected
 in them; both say, weakly, whose hidden genes are off. The two ranks make one certainty, in five
 strata; in each, the interval that held nine of ten hidden values is kept, in standard deviations of
-the gene. Vovk et al.,
+the gene in its section: how far its level differs between technologies is not covered. Vovk et al.,
 "Algorithmic learning in a random world" (2005); strata as in Mondrian conformal prediction.
 """
 
@@ -67,7 +67,7 @@ class Residuals:
     """Errors on hidden genes of one section in one fold.
 
     misfit, detected : (d,) of the cells
-    error : (d, h) absolute, in standard deviations of the gene where it was learnt
+    error : (d, h) absolute, in standard deviations of the gene in the section
     """
 
     section: int
@@ -107,7 +107,7 @@ def calibrate(found: Sequence[Residuals], seed: int) -> CellTrust | None:
         errors.append(f.error.ravel()[keep])
         folds.append(np.full(len(keep), f.fold))
     stratum, error, fold = (np.concatenate(x) for x in (strata, errors, folds))
-    ranks = [_spearman(e, f.error.mean(axis=1)) for f, e in zip(found, expected, strict=True)]
+    ranks = [_spearman(e, (f.error**2).mean(axis=1)) for f, e in zip(found, expected, strict=True)]
     return CellTrust(
         weights, edges, _widths(stratum, error), _coverage(stratum, error, fold),
         float(np.mean(ranks)),
@@ -117,7 +117,7 @@ def calibrate(found: Sequence[Residuals], seed: int) -> CellTrust | None:
 def _weights(found: Sequence[Residuals]) -> NDArray[np.float64]:
     """Least squares of error ranks on ranks of misfit and shallowness; neither may lower it."""
     x = np.concatenate([np.stack([_rank(f.misfit), _rank(-f.detected)], axis=1) for f in found])
-    y = np.concatenate([_rank(f.error.mean(axis=1)) for f in found])
+    y = np.concatenate([_rank((f.error**2).mean(axis=1)) for f in found])
     centred = x - x.mean(axis=0)
     slope = np.linalg.lstsq(centred, y - y.mean(), rcond=None)[0].clip(0)
     return np.r_[y.mean() - slope @ x.mean(axis=0), slope]

@@ -27,6 +27,7 @@ from backend.models.fusemap.average import average
 from backend.models.fusemap.bridges import FEW_BRIDGES, HIDING_FOLDS, bridge_counts
 from backend.models.fusemap.choose import Choice, choose
 from backend.models.fusemap.factors import FactorFit, FactorState
+from backend.models.fusemap.fits import HiddenFits
 from backend.models.fusemap.genes import gene_table, levels_of, with_predictions
 from backend.models.fusemap.inputs import Scale, on_scale
 from backend.models.fusemap.labels import LabelSettings, common_categories, train_labels
@@ -144,7 +145,7 @@ def train(
     plain, graphs = _prepared(used, genes, ctx.part(0, 0.1))
     names = [(s.id, s.dataset or s.id) for s in used]
     samples = draw_samples(names, plain, graphs, ctx.seed)
-    choice = _choice(samples, len(genes), params, ctx.part(0.1, 0.3))
+    choice, fits = _choice(samples, len(genes), params, ctx.part(0.1, 0.3))
     rows = _rows(used, params, ctx.seed)
     prepared = [on_scale(p, choice.scale) for p in plain]
     references = with_graphs(names, prepared, graphs, len(genes), ctx.device, rows)
@@ -154,7 +155,7 @@ def train(
     trust = untested(len(genes))
     if params.trust:
         part = ctx.part(0.5, 0.75)
-        trust = earn_trust(samples, len(genes), choice, params.trust_folds, part)
+        trust = earn_trust(fits, choice, params.trust_folds, part)
     levels = levels_of(plain, [r.dataset for r in references], len(genes))
     trust = with_predictions(trust, references, space, mapped, levels)
     embedding, offset = gene_table(space, levels)
@@ -203,7 +204,7 @@ def _rows(
 
 def _choice(
     samples: Sequence[Sample], n_genes: int, params: TrainParams, ctx: RunContext
-) -> Choice:
+) -> tuple[Choice, HiddenFits]:
     """How to fit, as asked for or chosen on hidden genes."""
     factors = None if params.k is None else (params.k,)
     return choose(samples, n_genes, ctx, factors, params.scale, params.refine)

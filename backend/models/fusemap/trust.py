@@ -18,21 +18,12 @@ from scipy.stats import rankdata
 
 from backend.core.job import RunContext
 from backend.core.trust import COLUMNS
-from backend.models.fusemap.average import fit_average
-from backend.models.fusemap.bridges import (
-    HIDING_FOLDS,
-    Guess,
-    Plan,
-    correlation,
-    guesses,
-    hide,
-    hiding_plan,
-)
-from backend.models.fusemap.choose import QUICK_ITERATIONS, QUICK_STEPS, Choice
+from backend.models.fusemap.bridges import HIDING_FOLDS, Guess, correlation
+from backend.models.fusemap.choose import Choice
 from backend.models.fusemap.conformal import CellTrust, Residuals, calibrate
+from backend.models.fusemap.fits import HiddenFits
 from backend.models.fusemap.plain import BASELINES, baseline_r
-from backend.models.fusemap.refining import with_refiner
-from backend.models.fusemap.trial import Sample, sample_references
+from backend.models.fusemap.trial import Sample
 
 #: Hidden genes that a section needs for a slope of its own.
 LEAST_GENES = 5
@@ -64,45 +55,32 @@ def untested(n_genes: int) -> Trust:
     return Trust(np.zeros((0, 5)), np.full((n_genes, COLUMNS), np.nan, dtype=np.float32))
 
 
-def earn_trust(
-    samples: Sequence[Sample],
-    n_genes: int,
-    choice: Choice,
-    folds: int,
-    ctx: RunContext,
-) -> Trust:
+def earn_trust(fits: HiddenFits, choice: Choice, folds: int, ctx: RunContext) -> Trust:
     """Return how well hidden genes were imputed, beside plain baselines.
 
     Parameters
     ----------
-    samples : sequence of Sample
-    n_genes : int
+    fits : HiddenFits
     choice : Choice
     folds : int
         How many fifths of the bridge genes are hidden in turn, 1 to 5.
     ctx : RunContext
     """
-    references = sample_references(samples, choice.scale, n_genes, ctx.device)
-    plan = hiding_plan(references, n_genes, ctx.seed)
+    samples, plan, n_genes = fits.samples, fits.plan, fits.n_genes
     if plan.is_empty or len(samples) < 2:
         return untested(n_genes)
     rows: list[NDArray[np.float64]] = []
     residuals: list[Residuals] = []
     products: dict[int, list[tuple[float, float, int]]] = {}
-    levels = _Levels(samples, plan, n_genes)
-    for fold in range(min(folds, HIDING_FOLDS)):
+    folds = min(folds, HIDING_FOLDS)
+    for fold in range(folds):
         part = ctx.part(0.7 * fold / folds, 0.7 * (fold + 1) / folds)
-        seen = hide(references, plan, fold)
-        space = fit_average(seen, n_genes, choice.factors, QUICK_ITERATIONS, part)
-        if choice.refine:
-            space = with_refiner(space, seen, part, QUICK_STEPS)
-        found = list(guesses(space, seen, samples, plan, fold))
+        found = fits.guesses(choice.factors, fold, part, choice.refine)
         for g in found:
             rows.append(_figures(g))
             cross, square = float((g.score * g.truth).sum()), float((g.score**2).sum())
             products.setdefault(g.section, []).append((cross, square, len(g.genes)))
-        slope = _slope([x for s in products.values() for x in s])
-        residuals += [levels.residuals(g, fold, slope) for g in found]
+        residuals += [_residuals(g, fold, _slope(products[g.section])) for g in found]
     if not rows:
         return untested(n_genes)
     base = baseline_r(samples, plan, range(folds), n_genes, ctx.part(0.7, 1.0))
@@ -123,29 +101,12 @@ def _slope(products: Sequence[tuple[float, float, int]]) -> float:
     return float(np.clip(cross / max(square, 1e-12), 0, 2))
 
 
-class _Levels:
-    """Means and spreads of genes over the data sets that a section does not belong to."""
+def _residuals(g: Guess, fold: int, slope: float) -> Residuals:
+    """Errors of hidden genes in standard deviations of the gene in its section.
 
-    def __init__(self, samples: Sequence[Sample], plan: Plan, n_genes: int) -> None:
-        units = int(plan.unit.max()) + 1
-        self._samples, self._unit = samples, plan.unit
-        self._sums = np.zeros((units, 3, n_genes))
-        share = 1.0 / np.bincount(plan.unit)
-        for sample, u in zip(samples, plan.unit, strict=True):
-            p = sample.plain
-            self._sums[u][:, p.genes] += share[u] * np.stack([p.mean, p.sd, np.ones(len(p.mean))])
-
-    def residuals(self, g: Guess, fold: int, slope: float) -> Residuals:
-        """Errors of values imputed on the log1p scale, in spreads of the gene elsewhere."""
-        sample = self._samples[g.section]
-        p = sample.plain
-        others = np.delete(self._sums, self._unit[g.section], axis=0).sum(axis=0)[:, g.genes]
-        mean, sd = others[:2] / np.maximum(others[2], 1e-12)
-        at = np.searchsorted(p.genes, g.genes)
-        truth = p.mean[at] + p.sd[at] * g.truth
-        imputed = np.maximum(mean + sd * slope * g.score, 0)
-        error = np.abs(truth - imputed)[:, sd > 0] / sd[sd > 0]
-        return Residuals(g.section, fold, g.misfit, g.detected, error)
+    How far the level of a gene differs between technologies is not part of it.
+    """
+    return Residuals(g.section, fold, g.misfit, g.detected, np.abs(g.truth - slope * g.score))
 
 
 def _summary(

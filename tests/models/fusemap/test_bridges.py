@@ -8,6 +8,7 @@ from backend.models.common.graphs import delaunay_graph
 from backend.models.common.prep import gene_index, prepare, union_of_genes
 from backend.models.fusemap.bridges import bridge_counts, correlation, hide, hiding_plan
 from backend.models.fusemap.choose import Choice, choose
+from backend.models.fusemap.fits import HiddenFits
 from backend.models.fusemap.plain import baseline_r
 from backend.models.fusemap.train import TrainParams, train
 from backend.models.fusemap.trial import Sample, draw_samples, sample_references
@@ -55,7 +56,8 @@ def test_section_with_hidden_genes_has_not_measured_them(simulation: Simulation)
 
 def test_hidden_genes_are_imputed_about_as_well_as_the_cells_allow(simulation: Simulation) -> None:
     samples, n_genes = samples_of(simulation, 500)
-    trust = earn_trust(samples, n_genes, Choice("log1p", (8,), False), 5, RunContext())
+    fits = HiddenFits(samples, "log1p", n_genes, RunContext())
+    trust = earn_trust(fits, Choice("log1p", (8,), False), 5, RunContext())
     assert len(trust.held_out) == 120
     assert trust.held_out[:, 2].mean() > 0.25
     plan = hiding_plan(sample_references(samples, "log1p", n_genes), n_genes, 0)
@@ -69,16 +71,17 @@ def test_hidden_genes_are_imputed_about_as_well_as_the_cells_allow(simulation: S
 
 def test_choice_is_the_best_of_what_was_tried(simulation: Simulation) -> None:
     samples, n_genes = samples_of(simulation)
-    found = choose(samples, n_genes, RunContext(), refine=False)
+    found, fits = choose(samples, n_genes, RunContext(), refine=False)
     name = f"{found.scale} {'+'.join(map(str, found.factors))}"
-    sets = {n: r for n, r in found.tried.items() if "+" in n}
-    assert found.tried[name] == max(sets.values())
+    sets = [r for n, r in found.tried.items() if n.startswith(found.scale) and n[-4:] != "6+10"]
+    assert found.tried[name] == max(sets)
+    assert fits.scale == found.scale
     assert not found.refine
 
 
 def test_what_is_given_is_not_chosen(simulation: Simulation) -> None:
     samples, n_genes = samples_of(simulation)
-    found = choose(samples, n_genes, RunContext(), (3,), "sharp", True)
+    found, _ = choose(samples, n_genes, RunContext(), (3,), "sharp", True)
     assert (found.scale, found.factors, found.refine) == ("sharp", (3,), True)
     assert found.tried == {}
 
