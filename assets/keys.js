@@ -18,7 +18,7 @@
     ",": () => explorer.step(-1), ".": () => explorer.step(1),
     "[": () => explorer.toggleFold("left"), "]": () => explorer.toggleFold("right"),
     d: () => explorer.toggleFold("dock"),
-    i: otherKind,
+    i: otherKind, f: () => act("fade"),
     l: () => act("lasso"),
     s: () => act("copy-link"), t: () => act("theme"), u: () => act("annotate"),
     "?": () => act("help"),

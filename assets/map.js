@@ -56,6 +56,7 @@
     } else if (plane.span) {
       query.set("lo", view.lo === null ? plane.span[0] : view.lo);
       query.set("hi", view.hi === null ? plane.span[1] : view.hi);
+      if (view.fade && plane.kind === "imputed") query.set("fade", 1);
     }
     return query;
   }

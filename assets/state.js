@@ -3,7 +3,7 @@
   "use strict";
 
   const DEFAULTS = {
-    section: "atlas", layer: "", only: [], lo: null, hi: null, lock: false, least: null,
+    section: "atlas", layer: "", only: [], lo: null, hi: null, lock: false, least: null, fade: false,
     palette: "ink", sort: "count", at: null, panel: "see", job: "", tool: "", using: "",
   };
   const QUIET = ["at"]; // a change of these alone is no step of the history
@@ -169,6 +169,7 @@
       choice.classList.toggle("on", here);
     }
     for (const lock of document.querySelectorAll('[data-act="lock"]')) put(lock, "aria-pressed", view.lock);
+    for (const fade of document.querySelectorAll('[data-act="fade"]')) put(fade, "aria-pressed", view.fade);
     const kind = view.layer.split(":")[0];
     const rail = kind === "label" ? (/^label:(region|domain|layer|area)$/.test(view.layer) ? "place" : "type") : kind === "measured" || kind === "imputed" ? "gene" : "";
     document.querySelectorAll('[data-act="rail"]').forEach((b) => b.classList.toggle("on", b.dataset.value === rail));
@@ -262,6 +263,7 @@
     sort: (value) => explorer.set({ sort: value }),
     palette: (value) => explorer.set({ palette: value }),
     lock: () => explorer.set({ lock: !explorer.view.lock }),
+    fade: () => explorer.set({ fade: !explorer.view.fade }),
     annotate: () => explorer.set({ panel: "annotate" }),
     see: () => explorer.set({ panel: "see" }),
     undo: () => history.state && history.state.step > 0 && history.back(),

@@ -114,10 +114,24 @@ def _facts(cell: Mapping[str, Any], layer: LayerInfo | None) -> list[tuple[Child
         kind = words.KIND_TAGS[layer.key.kind][0].lower()
         shown = "missing" if value is None else words.number(value)
         pairs.append(([html.I(layer.title), f", {kind}"], shown))
+        if cell.get("interval"):
+            pairs += _interval(cell["interval"])
     pairs.append(("Cell", html.Span(str(cell["id"]), className="mono cut")))
     unit = "" if cell.get("xy_unit", "um") == "um" else cell["xy_unit"]
     pairs.append(("Position", f"{cell['x']:,.0f}, {cell['y']:,.0f} {unit or 'µm'}"))
     return pairs
+
+
+def _interval(found: Mapping[str, float]) -> list[tuple[Child, Child]]:
+    """Return the range that holds nine of ten such values, and how certain the cell is."""
+    text = f"{words.number(found['lo'])} to {words.number(found['hi'])}"
+    hint = (
+        "Split conformal, from hidden genes; differences in level between technologies come on top"
+    )
+    return [
+        ("90 % interval", html.Span(text, title=hint)),
+        ("Certainty", f"{found['certainty']:.2f} of 1"),
+    ]
 
 
 def section_card(entry: Mapping[str, Any], lead: tuple[str, str] | None) -> html.Div:

@@ -7,7 +7,7 @@ from typing import Any
 
 from dash import dcc, html
 
-from backend.core.layers import Trust
+from backend.core.layers import WEAK, Trust
 from explorer import words
 from explorer.components import Child, distribution_row, swatch, tag
 
@@ -85,13 +85,17 @@ def range_fields(lo: str, hi: str) -> html.Div:
     )
 
 
-def trust_badge(trust: Trust | None, kind: str) -> html.Div:
+def trust_badge(trust: Trust | None, kind: str, expected: float | None = None) -> html.Div:
     """Return how far a layer was right where it could be checked, beside a plain baseline.
 
     Parameters
     ----------
     trust : Trust or None
         None says that nothing was tested, which is shown as such.
+    kind : str
+        Of the layer.
+    expected : float or None
+        Held-out r that genes with such scores had, for a gene that was not tested.
     """
     if trust is None:
         text = {
@@ -99,6 +103,8 @@ def trust_badge(trust: Trust | None, kind: str) -> html.Div:
             "how good the imputation is.",
             "measured": "Measured values need no test of this kind.",
         }.get(kind, "No held-out test of this layer is on record.")
+        if expected is not None:
+            text += f" Tested genes with scores like this one reached r {expected:.2f}."
         return html.Div(
             [
                 html.Div([tag("Not tested"), html.Span(className="grow")], className="row"),
@@ -120,10 +126,20 @@ def trust_badge(trust: Trust | None, kind: str) -> html.Div:
                 className="row figs",
             ),
             _meter(trust),
+            html.P(_verdict(trust), className="s t2 strong") if trust.grade == "weak" else None,
             html.P([trust.how, " The tick is the baseline."], className="s t2"),
         ],
         className="trust",
     )
+
+
+def _verdict(trust: Trust) -> str:
+    """Say why a layer is weak."""
+    if trust.figure < trust.baseline:
+        return f"The plain baseline is better here: {trust.baseline_name}."
+    if trust.figure < WEAK:
+        return "Too little of this gene can be imputed to read single cells."
+    return f"Hardly better than {trust.baseline_name}."
 
 
 def _figure(value: float, name: str, kind: str, under: str) -> html.Div:

@@ -19,6 +19,7 @@ KEYS = (
     ("+  \u2212  0", "zoom in, out, fit"),
     (",  .", "previous, next section"),
     ("I", "measured or imputed"),
+    ("F", "fade uncertain imputed values"),
     ("L", "lasso"),
     ("U", "annotate my section"),
     ("S", "copy link"),

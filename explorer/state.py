@@ -49,6 +49,8 @@ class View:
         Confidence below which cells are drawn as unassigned.
     at : (float, float, float) or None
         Centre in micrometres of the plane, and zoom; the section is fitted where None.
+    fade : bool
+        Whether imputed values of uncertain cells are faded.
     panel : str
         ``see`` or ``annotate``.
     job : str
@@ -66,6 +68,7 @@ class View:
     hi: float | None = None
     lock: bool = False
     least: float | None = None
+    fade: bool = False
     palette: str = PALETTES[0]
     sort: str = SORTS[0]
     at: tuple[float, float, float] | None = None
@@ -165,6 +168,7 @@ _CHECK: dict[str, Any] = {
     "hi": _number,
     "lock": _truth,
     "least": _number,
+    "fade": _truth,
     "palette": _one_of(PALETTES),
     "sort": _one_of(SORTS),
     "at": _place,

@@ -61,6 +61,10 @@ class Category(NamedTuple):
     parent: str | None = None
 
 
+#: A held-out figure below this is weak, whatever the baseline.
+WEAK = 0.2
+
+
 class Trust(NamedTuple):
     """How far a layer was right where it could be checked.
 
@@ -77,7 +81,7 @@ class Trust(NamedTuple):
     @property
     def grade(self) -> Literal["strong", "fair", "weak"]:
         """Weak when within 0.05 of the plain baseline or below 0.2; strong from 0.5."""
-        if self.figure - self.baseline < 0.05 or self.figure < 0.2:
+        if self.figure - self.baseline < 0.05 or self.figure < WEAK:
             return "weak"
         return "strong" if self.figure >= 0.5 else "fair"
 
@@ -115,6 +119,8 @@ class Style:
         Codes of a label to isolate; the others are drawn faint. Empty: all are drawn.
     least : float or None
         Cells whose confidence in the label is below this are drawn as unassigned.
+    fade : bool
+        Whether imputed values of uncertain cells are faded, where certainty is known.
     """
 
     palette: str = "ink-light"
@@ -123,6 +129,7 @@ class Style:
     size: int = 256
     only: tuple[int, ...] = field(default=())
     least: float | None = None
+    fade: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.core.layers import LayerKey
+
+#: How certain the imputed values of a cell are, 0..1; written with the embedding.
+CERTAINTY = LayerKey("confidence", "imputation")
+#: What imputed values are; median depth is that of the sections that measured the gene.
+IMPUTED_UNIT = "log1p of counts per median depth, imputed"
 #: Plain baselines in the order of their codes, as a reader sees them.
 BASELINE_NAMES = ("nearest neighbours in shared genes", "ridge regression on shared genes")
 

@@ -37,7 +37,8 @@ def style_of(get: Callable[[str], str | None]) -> Style:
     if size not in (256, 512):
         raise BadRequest("Tiles have 256 or 512 pixels.", "Use size=256 or size=512.")
     least = as_number("least", get("least"))
-    return Style(palette, lo, hi, size, as_codes("only", get("only")), least)
+    fade = as_whole("fade", get("fade"), 0, 0, 1) == 1
+    return Style(palette, lo, hi, size, as_codes("only", get("only")), least, fade)
 
 
 def as_number(name: str, text: str | None) -> float | None:

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.core.data import Provenance, SectionInfo, TaskResult
+from backend.core.data import Column, Provenance, SectionInfo, TaskResult
 from backend.core.errors import NoSharedGenes, TooFewCells
 from backend.core.job import RunContext
+from backend.core.trust import CERTAINTY
 from backend.models.common.checkpoint import load_checkpoint
 from backend.models.fusemap.card import CARD
 from backend.models.fusemap.model import Model, from_checkpoint
@@ -28,6 +29,8 @@ from backend.store.result import write_result
 INT8_QUANTILE = 0.9995
 #: The two embeddings, and bytes of a value before it is rounded.
 NAMES, _FLOAT = ("cell", "niche"), 4
+#: Name of certainties while a run is under way, and what they are.
+_CERTAINTY, UNIT = "certainty", "share, 1 = most certain"
 #: Values per dimension that the quantile is taken of, at most.
 _SAMPLE = 500_000
 
@@ -76,13 +79,13 @@ def embed_atlas(
     provenance = Provenance(
         CARD.name,
         CARD.version,
-        {"checkpoint": checkpoint_name(Path(checkpoint))},
+        {"checkpoint": checkpoint_name(Path(checkpoint)), **_interval(model)},
         int(model.about["seed"]),
         tuple(done),
     )
     written = write_result(
         folder,
-        TaskResult(provenance=provenance),
+        TaskResult(_certainty(spool, done), provenance=provenance),
         embeddings=embeddings,
         genes=gene_rows(model, atlas.genes.symbol),
         checkpoint=checkpoint_name(Path(checkpoint)),
@@ -156,9 +159,31 @@ def _embed_one(
         found = embed(atlas.load(info.id), model, ctx)
     except (NoSharedGenes, TooFewCells):
         return False
+    if found.certainty is not None:
+        spool.put(info.id, _CERTAINTY, found.certainty)
     for name, z in zip(NAMES, (found.z, found.z_niche), strict=True):
         spool.put(info.id, name, z)
     return True
+
+
+def _certainty(spool: Spool, sections: Sequence[str]) -> tuple[Column, ...]:
+    """Return how certain imputed values of each cell are, as a layer of the sections."""
+    return tuple(
+        Column(section, CERTAINTY, np.array(spool.get(section, _CERTAINTY)), (), UNIT)
+        for section in sections
+        if spool.has(section, _CERTAINTY)
+    )
+
+
+def _interval(model: Model) -> dict[str, Any]:
+    """Return half widths of intervals by certainty, from the least certain cells on."""
+    if model.cells is None:
+        return {}
+    coverage = model.cells.coverage
+    return {
+        "half_widths": [float(w) for w in model.cells.widths[::-1]],
+        "coverage": None if np.isnan(coverage) else round(coverage, 3),
+    }
 
 
 def _joined(

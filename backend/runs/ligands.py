@@ -23,13 +23,14 @@ from backend.analysis.ligands_table import LigandPair, read_pairs
 from backend.core.errors import BadRequest, UnknownLayer, did_you_mean
 from backend.core.job import RunContext
 from backend.core.layers import LayerKey, Trust
+from backend.core.trust import IMPUTED_UNIT
 from backend.models.common.prep import normalised
 from backend.runs.contacts import Where, label_key, regions_of, usable_sections
 from backend.store.atlas import Atlas
 
 Kind = Literal["imputed", "measured"]
 UNITS = {
-    "imputed": "log1p normalised counts, imputed",
+    "imputed": IMPUTED_UNIT,
     "measured": "log1p of counts scaled to the section's median total, measured",
 }
 #: Random pairs of genes per direction that say how much a call means.

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from backend.core.data import SectionInfo
 from backend.core.errors import BadRequest, UnknownLayer
 from backend.core.layers import MISSING, LayerKey
+from backend.core.trust import IMPUTED_UNIT
 from backend.service.class_tables import NO_LABEL, ClassTable
-from backend.service.gene_sums import IMPUTED_UNIT, GeneSums, Sums, grouped
+from backend.service.gene_sums import GeneSums, Sums, grouped
 from backend.service.layers import TITLES, trust_of
 from backend.service.summary import require_label
 from backend.store.atlas import Atlas

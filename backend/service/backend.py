@@ -23,6 +23,7 @@ from backend.core.geometry import Bounds
 from backend.core.job import Job
 from backend.core.layers import HIDDEN, LayerInfo, LayerKey, Style, TileKey
 from backend.core.settings import Settings
+from backend.core.trust import CERTAINTY
 from backend.intake.check import Preflight, modalities, preflight, preview
 from backend.intake.linked import linked
 from backend.intake.uploads import Uploads
@@ -30,7 +31,7 @@ from backend.jobs.queue import RECORD, JobQueue
 from backend.service import cells, search, selections, space, summary, tables
 from backend.service.answer_tables import class_table, gene_table, section_table
 from backend.service.answers import Answers
-from backend.service.layers import annotation_test, describe
+from backend.service.layers import annotation_test, describe, expected_r
 from backend.service.planes import MONTAGE, QUERY_PREFIX, Plane, Planes
 from backend.store.atlas import Atlas
 from backend.store.place import Place
@@ -184,6 +185,15 @@ class Backend:
         plane, inner = self.planes.of(section)
         return annotation_test(plane.atlas, inner, label)
 
+    def expected_r(self, section: str, key: LayerKey) -> float | None:
+        """Return the r to expect of an imputed gene from the spread of its scores, or None."""
+        atlas = self.planes.of(section)[0].atlas
+        return expected_r(atlas, atlas.genes.index(key.name)) if key.kind == "imputed" else None
+
+    def can_fade(self, section: str, key: LayerKey) -> bool:
+        """Return whether the certainty of a layer's cells is known, so that it can be drawn."""
+        return key.kind == "imputed" and CERTAINTY in self.planes.of(section)[0].atlas.numbers()
+
     def layer(self, section: str, key: LayerKey) -> LayerInfo:
         """Return what a layer of a section is; genes too."""
         plane, inner = self.planes.of(section)
@@ -297,6 +307,8 @@ class Backend:
             rows = slice(info.first + row, info.first + row + 1)
             value = float(np.asarray(plane.renderer.values(inner, layer, rows))[0])
             found["value"] = value if math.isfinite(value) else None
+            if layer.kind == "imputed" and math.isfinite(value):
+                found["interval"] = cells.interval(plane.atlas, info, row, layer.name, value)
         return found
 
     def pick(

@@ -11,6 +11,7 @@ from backend.core.data import SectionInfo
 from backend.core.errors import UnknownCell
 from backend.core.geometry import TileAddress
 from backend.core.layers import LIKELIEST, MISSING, LayerKey, likely_layers
+from backend.core.trust import CERTAINTY, gene_trust
 from backend.service.planes import Plane
 from backend.store.atlas import Atlas
 from backend.tiles.discs import rows_near
@@ -202,6 +203,27 @@ def _imputed(atlas: Atlas, info: SectionInfo, at: int) -> list[tuple[str, float]
     order = np.argsort(-above, kind="stable")[:TOP_GENES]
     values = np.maximum(0.0, above[order] + table.offset[order])
     return [(table.symbol[int(g)], float(v)) for g, v in zip(order, values, strict=True)]
+
+
+def interval(
+    atlas: Atlas, info: SectionInfo, row: int, symbol: str, value: float
+) -> dict[str, float] | None:
+    """Return the 90 % interval of an imputed value of a cell and the cell's certainty, or None.
+
+    On the scale of the value; how far the gene's level differs between technologies is not part of
+    it.
+    """
+    embedding = atlas.embedding("cell")
+    provenance = embedding.provenance if embedding else None
+    widths = (provenance.parameters if provenance else {}).get("half_widths")
+    trust = gene_trust(atlas.genes.trust, atlas.genes.index(symbol))
+    if not widths or CERTAINTY not in atlas.numbers() or trust is None:
+        return None
+    certainty = float(atlas.number(CERTAINTY).values[info.first + row])
+    half = float(np.interp(certainty, np.linspace(0, 1, len(widths)), widths)) * trust.spread
+    if not np.isfinite(half):
+        return None
+    return {"lo": max(0.0, value - half), "hi": value + half, "certainty": certainty}
 
 
 def latents(atlas: Atlas, rows: slice) -> NDArray[np.float32] | None:

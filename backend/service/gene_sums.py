@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from backend.core.data import SectionInfo
 from backend.core.errors import BadRequest, UnknownLayer
 from backend.core.layers import MISSING, LayerKey
+from backend.core.trust import IMPUTED_UNIT
 from backend.service.class_tables import NO_LABEL, ClassTable, class_tables
 from backend.store.atlas import Atlas
 
 #: Genes whose measured sums are kept.
 KEPT = 64
-IMPUTED_UNIT = "log1p normalised counts, imputed"
 
 
 class Sums(NamedTuple):

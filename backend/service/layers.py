@@ -9,6 +9,7 @@ import numpy as np
 from backend.core.data import Provenance, SectionInfo
 from backend.core.errors import UnknownLayer
 from backend.core.layers import LayerInfo, LayerKey, Trust
+from backend.core.trust import IMPUTED_UNIT, gene_trust
 from backend.service.planes import MONTAGE, Plane
 from backend.service.search import is_imputable, is_measured
 from backend.store.atlas import Atlas
@@ -121,9 +122,7 @@ def _gene(plane: Plane, section: str, key: LayerKey) -> LayerInfo:
         )
     embedding = atlas.embedding("cell")
     source = _source(embedding.provenance) if embedding else ""
-    return _numeric(
-        plane, section, key, symbol, "log1p normalised counts", source, trust_of(atlas, gene)
-    )
+    return _numeric(plane, section, key, symbol, IMPUTED_UNIT, source, trust_of(atlas, gene))
 
 
 def _named(atlas: Atlas, section: str) -> str:
@@ -139,16 +138,21 @@ def _unit(atlas: Atlas, section: str) -> str:
 
 def trust_of(atlas: Atlas, gene: int) -> Trust | None:
     """Return how far imputation of a gene was right where it was measured, None if untested."""
-    table = atlas.genes.trust
-    if table is None or not np.isfinite(table[gene, :2]).all():
+    known = gene_trust(atlas.genes.trust, gene)
+    if known is None or not known.is_tested:
         return None
+    more = f" Tested in {known.tests:.0f} sections." if known.tests > 1 else ""
+    if np.isfinite(known.spearman):
+        more += f" Spearman's r is {known.spearman:.2f}."
     return Trust(
-        float(table[gene, 0]),
-        float(table[gene, 1]),
-        "held-out r",
-        "nearest neighbours in shared genes",
-        TRUST_HOW,
+        known.held_out_r, known.baseline_r, "held-out r", known.baseline_name, TRUST_HOW + more
     )
+
+
+def expected_r(atlas: Atlas, gene: int) -> float | None:
+    """Return the r to expect of a gene that could not be tested, None where nothing says."""
+    known = gene_trust(atlas.genes.trust, gene)
+    return known.predicted_r if known and np.isfinite(known.predicted_r) else None
 
 
 def _source(provenance: Provenance | None) -> str:

@@ -37,7 +37,7 @@ def key_text(key: TileKey) -> str:
     layer, style, (z, x, y) = key.layer, key.style, key.address
     return (
         f"{key.section}\n{layer.kind}:{layer.name}\n{style.palette} {style.lo} {style.hi} "
-        f"{style.size} {style.only} {style.least}\n{z} {x} {y}"
+        f"{style.size} {style.only} {style.least} {style.fade}\n{z} {x} {y}"
     )
 
 

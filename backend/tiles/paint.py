@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from backend.core.data import SectionInfo
 from backend.core.geometry import TileAddress
 from backend.core.layers import LayerKey, Style
+from backend.core.trust import CERTAINTY
 from backend.store.pyramid import PyramidLevel
-from backend.tiles import raster, shade
+from backend.tiles import fade, raster, shade
 from backend.tiles.frames import Frame, bin_frame, cell_frame, pixel_level
 from backend.tiles.image import Colours
 from backend.tiles.isolate import isolated
@@ -46,7 +47,11 @@ def painter_of(
     if key.kind == "label":
         return LabelPainter(values, key, style)
     scale = shade.value_range(key, span, style.palette)
-    return NumberPainter(values, key, style, scale, with_discs)
+    if not values.can_fade(key, style):
+        return NumberPainter(values, key, style, scale, with_discs)
+    value = NumberPainter(values, key, style, scale, True)
+    certainty = NumberPainter(values, CERTAINTY, style, fade.WHOLE, True, fade.LEVELS)
+    return fade.Faded(value, certainty, style.palette, shade.DISC_STEPS)
 
 
 class _Bins(NamedTuple):
@@ -132,11 +137,17 @@ class NumberPainter(_Painting):
     """Draws a numeric layer: the mean of a pixel's cells."""
 
     def __init__(
-        self, values: Values, key: LayerKey, style: Style, scale: raster.Range, with_discs: bool
+        self,
+        values: Values,
+        key: LayerKey,
+        style: Style,
+        scale: raster.Range,
+        with_discs: bool,
+        steps: int = 0,
     ) -> None:
         super().__init__(values, key, style)
         self._scale = scale
-        self._steps = shade.DISC_STEPS if with_discs else shade.STEPS
+        self._steps = steps or (shade.DISC_STEPS if with_discs else shade.STEPS)
         self.colours = shade.number_colours(style.palette, self._steps)
 
     def pixels(self, tile: TileAddress, groups: list[Group], out: Index) -> None:

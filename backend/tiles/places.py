@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from backend.core.geometry import TileAddress
 from backend.core.layers import LayerKey, Style
-from backend.tiles import raster, shade
+from backend.core.trust import CERTAINTY
+from backend.tiles import fade, raster, shade
 from backend.tiles.canvas import canvas_of
 from backend.tiles.discs import LEAST, SUBPIXELS, disc_radius, rows_near
 from backend.tiles.frames import cell_frame, is_finer_than_codes, pixel_level
@@ -73,7 +74,7 @@ def draw(
     if key.kind == "label":
         painter = LabelPlaces(values, own, key, style)
     else:
-        painter = NumberPlaces(values, own, key, style, span, discs)
+        painter = _number_places(values, own, key, style, span, discs)
     if behind is not None:
         return _draw_before(values, painter, (own, radius), (behind, around), tile, size)
     canvas = canvas_of(size)
@@ -84,6 +85,23 @@ def draw(
     else:
         painter.pixels(tile, canvas.index)
     return canvas.png(painter.colours, discs)
+
+
+def _number_places(
+    values: Values,
+    own: Layout,
+    key: LayerKey,
+    style: Style,
+    span: tuple[float, float],
+    discs: bool,
+) -> PlacePainter:
+    """Return the painter of a numeric layer, faded where that is asked for and can be done."""
+    if not values.can_fade(key, style):
+        return NumberPlaces(values, own, key, style, span, discs)
+    value = NumberPlaces(values, own, key, style, span, True)
+    whole = fade.WHOLE.lo, fade.WHOLE.hi
+    certainty = NumberPlaces(values, own, CERTAINTY, style, whole, True, fade.LEVELS)
+    return fade.Faded(value, certainty, style.palette, shade.DISC_STEPS)
 
 
 def _draw_before(
@@ -203,10 +221,11 @@ class NumberPlaces:
         style: Style,
         span: tuple[float, float],
         with_discs: bool,
+        steps: int = 0,
     ) -> None:
         self._values, self._layout, self._key, self._size = values, layout, key, style.size
         self._scale = shade.value_range(key, span, style.palette)
-        self._steps = shade.DISC_STEPS if with_discs else shade.STEPS
+        self._steps = steps or (shade.DISC_STEPS if with_discs else shade.STEPS)
         self.colours = shade.number_colours(style.palette, self._steps)
 
     def pixels(self, tile: TileAddress, out: Index) -> None:

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from backend.core.data import SectionInfo
 from backend.core.errors import BadRequest, UnknownLayer
 from backend.core.geometry import CODE_BITS
-from backend.core.layers import MISSING, LayerKey
+from backend.core.layers import MISSING, LayerKey, Style
+from backend.core.trust import CERTAINTY
 from backend.store.atlas import Atlas
 from backend.store.morton import gather
 from backend.store.pyramid import PyramidLevel
@@ -104,6 +105,10 @@ class Values:
             embedding = self.atlas.embedding("cell")
             return embedding is not None and info.id in embedding.sections
         return key.kind == "density" or key in self.atlas.layers(info.id)
+
+    def can_fade(self, key: LayerKey, style: Style) -> bool:
+        """Return whether a style asks to fade uncertain values, and their certainty is known."""
+        return style.fade and key.kind == "imputed" and CERTAINTY in self.atlas.numbers()
 
     @cached_property
     def all_embedded(self) -> bool:

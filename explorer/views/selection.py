@@ -76,7 +76,7 @@ def register(app: Dash, backend: Backend) -> None:
                 backend.counts(name, key) if _is_label(info) else {},
             ),
             range_block(backend, name, info),
-            trust_block(info),
+            trust_block(backend, name, info),
         )
 
     @app.callback(
@@ -221,11 +221,26 @@ def pixel_rule() -> html.P:
     return html.P(spans, className="xs t3 pixelrule", title=more)
 
 
-def trust_block(info: LayerInfo) -> Any:
+def trust_block(backend: Backend, name: str, info: LayerInfo) -> Any:
     """Return the trust badge of what a model made; what was observed has none."""
     if info.key.kind in ("label", "density", "measured") and info.trust is None:
         return None
-    return section("Trust", figures.trust_badge(info.trust, info.key.kind))
+    expected = backend.expected_r(name, info.key)
+    return section(
+        "Trust",
+        figures.trust_badge(info.trust, info.key.kind, expected),
+        fade_row() if backend.can_fade(name, info.key) else None,
+    )
+
+
+def fade_row() -> html.Div:
+    """Return the switch that fades values of uncertain cells; the scripts keep its state."""
+    hint = (
+        "Cells whose measured genes the model explains badly are drawn paler and up to 35 % nearer "
+        "to zero"
+    )
+    switch = button("Fade uncertain", "fade", kind="thin", title=hint, **{"aria-pressed": "false"})
+    return html.Div([switch, kbd("F")], className="row gap")
 
 
 def range_block(backend: Backend, name: str, info: LayerInfo) -> Any:

@@ -62,3 +62,12 @@ def test_means_keep_their_order() -> None:
         {"name": "Thalamus", "colour": "#222222", "mean": 0.2, "n": 10},
     ]
     assert text(mean_rows(rows, 5)) == "CA1 2.8 Thalamus 0.2"
+
+
+def test_baseline_that_wins_is_said_to() -> None:
+    lost = Trust(0.18, 0.32, "held-out r", "nearest neighbours in shared genes", "Hidden.")
+    assert "The plain baseline is better here" in text(trust_badge(lost, "imputed"))
+
+
+def test_untested_gene_says_what_to_expect() -> None:
+    assert "reached r 0.12" in text(trust_badge(None, "imputed", 0.12))

@@ -82,7 +82,7 @@ def test_imputed_means_per_class_equal_brute_force(
     codes = np.asarray(atlas.label(label.name).codes[:])[embedded]
     values = linear(atlas, atlas.genes.index("Gad1"))[embedded]
     found = answers.gene_means("Gad1", "imputed", str(label))
-    assert found["unit"] == "log1p normalised counts, imputed"
+    assert found["unit"] == "log1p of counts per median depth, imputed"
     for entry in found["entries"]:
         own = values[codes == entry["code"]]
         assert entry["n"] == len(own)

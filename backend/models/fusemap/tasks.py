@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from backend.core.data import Column, Matrix, Provenance, SectionData, TaskResult
 from backend.core.errors import UnknownGene, UnknownLayer, did_you_mean
 from backend.core.job import RunContext
-from backend.core.trust import GeneTrust
+from backend.core.trust import IMPUTED_UNIT, GeneTrust
 from backend.models.common.checkpoint import Checkpoint
 from backend.models.common.prep import gene_index
 from backend.models.fusemap.annotating import annotate_section
@@ -24,8 +24,6 @@ from backend.models.fusemap.nearest import Near
 from backend.models.fusemap.query import Query, nearest_sections, new_genes, open_query
 from backend.models.fusemap.space import Mapped
 
-#: What imputed values are; median depth is that of the section that measured the gene.
-UNIT = "log1p of counts per median depth, imputed"
 #: Column of the spread of a gene in the table of trust.
 SPREAD = GeneTrust._fields.index("spread")
 #: Sections listed as most similar.
@@ -176,7 +174,7 @@ def impute(
     ctx.step(1.0, "Imputed")
     return TaskResult(
         matrices=tuple(matrices),
-        figures={"trust": trust, "unit": UNIT, "interval": _interval_json(model)},
+        figures={"trust": trust, "unit": IMPUTED_UNIT, "interval": _interval_json(model)},
         provenance=_provenance({"genes": list(names)}, [section], model),
     )
 
