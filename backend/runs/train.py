@@ -8,6 +8,7 @@ from typing import Any
 from backend.core.errors import StoreExists
 from backend.core.job import RunContext
 from backend.models.common.checkpoint import Checkpoint, save_checkpoint
+from backend.models.fusemap.parity.team import join_team, leave_team
 from backend.models.fusemap.train import TrainParams, train
 from backend.runs.sections import load_measured, use_one_thread
 from backend.store.atlas import Atlas
@@ -23,6 +24,9 @@ def train_fusemap(
     replace: bool = False,
 ) -> Checkpoint:
     """Train on all sections of an atlas that have expression, and write the checkpoint.
+
+    Under ``torchrun`` the processes share the batches of the refinement; each makes the rest, which
+    has no random part, by itself, and the first one writes.
 
     Parameters
     ----------
@@ -48,9 +52,13 @@ def train_fusemap(
     unseen = {atlas.section(name).id for name in leave_out}
     sections = [s for s in load_measured(atlas, ctx.part(0, 0.05)) if s.id not in unseen]
     licences = {info.id: info.licence for info in atlas.sections()}
-    state = target.with_name(f"{target.name}.partial")
+    team = join_team(ctx.device)
+    state = target.with_name(f"{target.name}.partial") if team.leads else None
     made = train(sections, params or TrainParams(), ctx.part(0.05, 0.98), state, licences)
+    leave_team(team)
     ctx.step(0.98, "Writing the checkpoint")
+    if not team.leads:
+        return made
     card = {**made.card, "atlas": _atlas_card(atlas)}
     saved = save_checkpoint(target, Checkpoint(card, made.tensors), replace=replace)
     ctx.report(1.0, "Trained")

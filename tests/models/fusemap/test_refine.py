@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -93,3 +96,13 @@ def test_diverging_loss_keeps_the_last_good_state(
     kept = train_refiner(sections, RunContext(), steps=60)
     assert all(np.isfinite(w).all() for w in kept.weights)
     assert kept.weights[0].shape == good.weights[0].shape
+
+
+def test_two_processes_end_with_the_same_network(tmp_path: Path) -> None:
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command = [*torchrun, "--nproc-per-node", "2", "-m", "tests.models.fusemap.refine_pair"]
+    subprocess.run([*command, str(tmp_path)], check=True, capture_output=True)
+    one, two = (np.load(tmp_path / f"rank{rank}.npz") for rank in range(2))
+    for name in one.files:
+        np.testing.assert_array_equal(one[name], two[name])
+    assert np.abs(one["arr_2"]).max() > 0
