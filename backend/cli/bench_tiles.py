@@ -259,10 +259,10 @@ def _layout_parts(
     if not place.is_overview:
         return [(layout.codes, places), (_column(values.atlas, key), layout.rows[places])]
     level = place.address.z + TILE_BITS
-    first = layout.first(values, level)
-    bins = slice(*np.searchsorted(first, [places.start, places.stop]).tolist())
+    first, bins = layout.bins_in(values, level, places)
     means = layout.mean_embedding(values, level) if key.kind == "imputed" else None
-    return [(first, bins), (first if means is None else means, bins)]
+    every = slice(None)
+    return [(first, every), (first, every) if means is None else (means, bins)]
 
 
 def _plane_search(atlas: Atlas, place: Place) -> tuple[tuple[Any, Any], Any]:
@@ -288,10 +288,9 @@ def _bin_embeddings(
     if place.section.startswith("layout:"):
         layout = renderer.layout(LayoutName(place.section.removeprefix("layout:"), None))
         level = place.address.z + TILE_BITS
-        places, first = layout.places(place.address), layout.first(values, level)
-        means: Any = layout.mean_embedding(values, level)
-        edges = first.searchsorted([places.start, places.stop]).tolist()
-        return None if means is None else (means, slice(*edges))
+        _, bins = layout.bins_in(values, level, layout.places(place.address))
+        found: Any = layout.mean_embedding(values, level)
+        return None if found is None else (found, bins)
     atlas = values.atlas
     parts = atlas.rows_in_tile(_on_plane(atlas, place))
     level_of = atlas.pyramid(_on_plane(atlas, place).z + TILE_BITS)

@@ -27,7 +27,7 @@ from backend.store.morton import decode, local_range
 from backend.store.pyramid import Holders
 from backend.tiles.runs import run_starts
 from backend.tiles.spans import MONTAGE
-from backend.tiles.values import Values
+from backend.tiles.values import WHOLE_BINS, Values
 
 PREFIX = "layout:"
 #: The plane is one slot of the smallest level.
@@ -150,9 +150,48 @@ class Layout:
         return (np.column_stack([x, y]) + 0.5) / (1 << CODE_BITS)
 
     def first(self, values: Values, level: int) -> NDArray[np.uint32]:
-        """Return the first place of each occupied node of a level, kept in memory."""
-        kept: NDArray[np.uint32] = values.cache.get(
-            (*self.name, "first", level), lambda: run_starts(self.codes, level)
+        """Return the first place of each occupied node of a level; kept where they are few."""
+        kept, before = self._bins(values, level)
+        return run_starts(self.codes, level) if len(before) else kept
+
+    def is_coarse(self, values: Values, level: int) -> bool:
+        """Return whether a level has few enough nodes to keep a number of each."""
+        return not len(self._bins(values, level)[1])
+
+    def bins_in(
+        self, values: Values, level: int, places: slice
+    ) -> tuple[NDArray[np.uint32], slice]:
+        """Return the first places of the nodes of a level in a tile, and which nodes they are.
+
+        Parameters
+        ----------
+        places : slice
+            Those of a tile.
+        """
+        kept, before = self._bins(values, level)
+        start = int(kept.searchsorted(np.uint32(places.start)))
+        if not len(before):
+            bins = slice(start, start + int(kept[start:].searchsorted(np.uint32(places.stop))))
+            return kept[bins], bins
+        own = run_starts(self.codes[places], level) + np.uint32(places.start)
+        begin = int(before[start]) if len(own) else 0
+        return own, slice(begin, begin + len(own))
+
+    def _bins(self, values: Values, level: int) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+        """Return the first place of each node; of many nodes those of tiles, and nodes before them.
+
+        Tens of megabytes would otherwise be kept by every process, and drive out all else.
+        """
+
+        def make() -> tuple[NDArray[Any], NDArray[Any]]:
+            first = run_starts(self.codes, level)
+            if len(first) <= WHOLE_BINS or level <= FIRST_LEVEL:
+                return first, np.empty(0, np.int64)
+            tiles = run_starts(self.codes, level - FIRST_LEVEL)
+            return tiles, first.searchsorted(tiles)
+
+        kept: tuple[NDArray[np.uint32], NDArray[np.int64]] = values.cache.get(
+            (*self.name, "bins", level), make
         )
         return kept
 

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from backend.core.geometry import TileAddress
 from backend.core.layers import LayerKey, Style
 from backend.core.trust import CERTAINTY
+from backend.store.flat import Rows
+from backend.store.pyramid import Holders
 from backend.tiles import fade, raster, shade
 from backend.tiles.canvas import canvas_of
 from backend.tiles.discs import LEAST, SUBPIXELS, disc_radius, rows_near
@@ -170,8 +172,8 @@ class LabelPlaces:
         size, layout, look = self._style.size, self._layout, self._look
         frame = cell_frame(ROOT, tile, size)
         level, places = pixel_level(tile, size), layout.places(tile)
-        if level in layout.levels:
-            first, bins = _bins(self._values, layout, level, places)
+        if level in layout.levels and self._has_bins(level):
+            first, bins = layout.bins_in(self._values, level, places)
             found = self._of_bins(level, bins)[:, np.newaxis]
             raster.put_firsts(layout.codes[first], frame, found, look.table, out)
         else:
@@ -183,11 +185,18 @@ class LabelPlaces:
         """Return the colour index of single cells, (m,)."""
         return shade.index_labels(self._codes(self._layout.rows[places]), self._look.table)
 
+    def _has_bins(self, level: int) -> bool:
+        """Return whether the categories of a level's bins are stored, or few enough to be kept."""
+        return self._stored(level) is not None or self._layout.is_coarse(self._values, level)
+
+    def _stored(self, level: int) -> tuple[Rows, Holders] | None:
+        if self._style.least is not None:
+            return None
+        return self._layout.label_bins(self._values, self._key.name, level)
+
     def _of_bins(self, level: int, bins: slice) -> NDArray[np.int16]:
         """Return the category of bins, which are pixels: the commonest, wanted ones first."""
-        stored = None
-        if self._style.least is None:
-            stored = self._layout.label_bins(self._values, self._key.name, level)
+        stored = self._stored(level)
         if stored is None:
             return self._made(level)[bins]
         top = np.asarray(stored[0][bins])
@@ -234,10 +243,13 @@ class NumberPlaces:
         frame = cell_frame(ROOT, tile, self._size)
         level, places = pixel_level(tile, self._size), layout.places(tile)
         direction = self._direction()
-        if level in layout.levels:
-            first, bins = _bins(self._values, layout, level, places)
+        means = None
+        if level in layout.levels and direction is not None:
+            means = layout.mean_embedding(self._values, level)
+        coarse = level in layout.levels and layout.is_coarse(self._values, level)
+        if means is not None or coarse:
+            first, bins = layout.bins_in(self._values, level, places)
             codes = layout.codes[first]
-            means = layout.mean_embedding(self._values, level) if direction else None
             if means is not None and direction is not None:
                 raster.put_imputed(codes, frame, means[bins], direction, *ramp, out)
             else:
@@ -288,22 +300,12 @@ class NumberPlaces:
         return np.asarray(embedding.values[rows])
 
 
-def _bins(
-    values: Values, layout: Layout, level: int, places: slice
-) -> tuple[NDArray[np.uint32], slice]:
-    """Return the first places of the bins that begin in some places, and which bins they are."""
-    first = layout.first(values, level)
-    start = int(first.searchsorted(np.uint32(places.start)))
-    bins = slice(start, start + int(first[start:].searchsorted(np.uint32(places.stop))))
-    return first[bins], bins
-
-
 def _occupied(values: Values, layout: Layout, tile: TileAddress, size: int) -> NDArray[np.bool_]:
     """Return the pixels of a tile that hold a cell, (size, size)."""
     counts = np.zeros((size, size), np.int64)
     level, places = pixel_level(tile, size), layout.places(tile)
     if level in layout.levels:
-        first, _ = _bins(values, layout, level, places)
+        first, _ = layout.bins_in(values, level, places)
         codes = layout.codes[first]
     else:
         codes = layout.codes[places]

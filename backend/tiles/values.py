@@ -24,7 +24,7 @@ from backend.tiles.raster import category_ranks, imputed, mean_of_bins
 from backend.tiles.shade import label_colours, label_table, wanted_codes
 
 #: Bytes of columns and of bin means that one renderer keeps; every process of a server has one.
-KEPT_BYTES = 48 << 20
+KEPT_BYTES = 64 << 20
 #: What densities of all cells are divided by, so that half precision holds them.
 DENSITY_UNIT = np.float32(16)
 #: Bins of a level up to which their means are kept for all sections together.

@@ -224,6 +224,34 @@ def test_an_overview_is_what_the_cells_would_give(
     assert (apart > 5).mean() < 0.002
 
 
+@pytest.mark.parametrize("layer", LAYERS)
+def test_levels_of_many_bins_are_drawn_alike_without_keeping_them(
+    crowd: Path, monkeypatch: pytest.MonkeyPatch, layer: str
+) -> None:
+    monkeypatch.setattr(layouts, "DENSE_PLACES", 1_000)
+    write_overview(Atlas.open(crowd), "umap", lambda _: None)
+    at = (((0, 0, 0), 256), ((1, 1, 0), 256), ((2, 1, 2), 256), ((0, 0, 0), 512))
+
+    def pictures() -> list[NDArray[np.uint8]]:
+        renderer = TileRenderer(Atlas.open(crowd))
+        return [tile(renderer, "layout:umap", layer, where, size=size) for where, size in at]
+
+    values = Values(Atlas.open(crowd))
+    first = open_layout(values, UMAP).first(values, 9)
+    kept = pictures()
+    monkeypatch.setattr(layouts, "WHOLE_BINS", 100)
+    values = Values(Atlas.open(crowd))
+    plane = open_layout(values, UMAP)
+    assert plane.is_coarse(values, 8)
+    assert not plane.is_coarse(values, 9)
+    assert np.array_equal(plane.first(values, 9), first)
+    for one, other in zip(kept, pictures(), strict=True):
+        assert one[..., 3].any()
+        assert np.array_equal(one[..., 3], other[..., 3])
+        # Means of embeddings that are rounded to int8 are used in both; all else is exact.
+        assert np.abs(one.astype(int) - other).max() <= 1
+
+
 def test_an_isolated_class_shows_every_pixel_that_holds_it(
     crowd: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
