@@ -52,7 +52,7 @@ def complete(categories: Iterable[Category]) -> tuple[Category, ...]:
 
 def generate(categories: Sequence[Category]) -> dict[str, str]:
     """Return a colour for every category name; a family keeps the hue of colours it was given."""
-    names = sorted({c.name for c in categories}, key=natural)
+    names = in_order({c.name for c in categories})
     if len(names) <= len(FEW):
         return dict(zip(names, FEW, strict=False))
     parents = {c.name: c.parent for c in categories}
@@ -63,7 +63,7 @@ def generate(categories: Sequence[Category]) -> dict[str, str]:
         families.setdefault(parents[name] or name, []).append(name)
     colours: dict[str, str] = {}
     hue = 0
-    for family in sorted(families, key=natural):
+    for family in in_order(families):
         grey = GREY.search(family) is not None
         given = [c.colour for c in categories if (c.parent or c.name) == family]
         angle = _hue_of([colour for colour in given if is_colour(colour)])
@@ -72,6 +72,14 @@ def generate(categories: Sequence[Category]) -> dict[str, str]:
             hue += 0 if grey else 1
         colours |= _shades(families[family], angle, 0.015 if grey else _CHROMA)
     return colours
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Return names in natural order; those that differ in case only by their letters.
+
+    Without that, colours of such names would change from one run to the next.
+    """
+    return sorted(names, key=lambda name: (natural(name), name))
 
 
 def natural(name: str) -> list[tuple[int, int, str]]:

@@ -106,7 +106,7 @@ def join_categories(lists: Iterable[Iterable[Category]]) -> tuple[Category, ...]
         raise BadRequest(
             f"A label has {len(union):,} categories.", "Use at most 32,767 categories per label."
         )
-    key = {name: (natural(c.parent or name), natural(name)) for name, c in union.items()}
+    key = {name: (natural(c.parent or name), natural(name), name) for name, c in union.items()}
     return complete(union[name] for name in sorted(union, key=lambda name: key[name]))
 
 

@@ -57,3 +57,12 @@ def test_fibre_tracts_are_grey() -> None:
 
 def test_numbers_in_names_sort_as_numbers() -> None:
     assert sorted(["L10", "L2", "l1"], key=colours.natural) == ["l1", "L2", "L10"]
+
+
+def test_names_that_differ_in_case_only_have_one_order() -> None:
+    names = ["Glia", "glia", "L10", "L2", "GLIA"]
+    assert (
+        colours.in_order(names)
+        == colours.in_order(names[::-1])
+        == ["GLIA", "Glia", "glia", "L2", "L10"]
+    )
