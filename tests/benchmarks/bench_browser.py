@@ -121,7 +121,7 @@ def switch(page: Page, gene: str) -> tuple[float, float, float]:
     page.wait_for_timeout(600)
     page.evaluate(WATCH, gene)
     page.keyboard.press("Enter")
-    page.wait_for_function("window.watched_", timeout=30_000)
+    page.wait_for_function("() => window.watched_", timeout=30_000)
     frames: list[list[float]] = page.evaluate("window.frames_")
     steady = max(frames[-1][2], 1e-6)
     first = next((at for at, fresh, _ in frames if fresh > 0), float("inf"))
