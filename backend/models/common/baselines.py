@@ -5,10 +5,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, vstack
+from scipy.sparse.linalg import svds
 from scipy.spatial import cKDTree
 from sklearn.neighbors import KNeighborsClassifier
 
 from backend.core.errors import NoSharedGenes
+
+#: Genes up to which the covariance is decomposed whole.
+DIRECT = 1000
 
 
 def gene_mean(reference: csr_matrix, n: int) -> NDArray[np.float64]:
@@ -61,10 +65,20 @@ def knn_values(
 
 
 def principal_components(y: NDArray[np.float64], count: int = 20) -> NDArray[np.float64]:
-    """Return the scores of centred ``y`` (n, g) on its first components: (n, min(count, g))."""
+    """Return the scores of centred ``y`` (n, g) on its first components: (n, min(count, g)).
+
+    Notes
+    -----
+    A whole transcriptome is not decomposed whole: the cube of 16,000 genes takes minutes.
+    """
     centred = y - y.mean(axis=0)
-    _, vectors = np.linalg.eigh(centred.T @ centred)
-    return np.asarray(centred @ vectors[:, ::-1][:, :count])
+    if min(centred.shape) <= count or centred.shape[1] <= DIRECT:
+        _, vectors = np.linalg.eigh(centred.T @ centred)
+        return np.asarray(centred @ vectors[:, ::-1][:, :count])
+    start = np.random.default_rng(0).standard_normal(min(centred.shape))
+    left, size, _ = svds(centred, k=count, v0=start)
+    order = np.argsort(-size)
+    return np.asarray(left[:, order] * size[order])
 
 
 def harmony_space(

@@ -56,3 +56,13 @@ def test_harmony_keeps_rows_in_place() -> None:
     a, b = harmony_space(x[:100], x[100:], count=5)
     assert (len(a), len(b)) == (100, 60)
     assert (knn_labels(a, kind[:100], b, 5) == kind[100:]).mean() > 0.9
+
+
+def test_many_genes_have_the_same_components_as_the_whole_covariance() -> None:
+    y = np.random.default_rng(1).standard_normal((60, 1200))
+    y[:, :40] *= 4
+    centred = y - y.mean(axis=0)
+    left, size, _ = np.linalg.svd(centred, full_matrices=False)
+    scores = principal_components(y, 5)
+    assert np.allclose(np.abs(scores), np.abs(left[:, :5] * size[:5]), atol=1e-6)
+    assert np.array_equal(scores, principal_components(y, 5))
