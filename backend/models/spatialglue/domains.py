@@ -31,8 +31,8 @@ class Suggestion:
     Parameters
     ----------
     count : int
-        What is used: the silhouette's choice where the BIC knee is within one of it, else the
-        larger of the two, since a domain too many is easier to see than one too few.
+        What is used: the silhouette's choice. Where that is 2 and the knee does not confirm it,
+        the knee, since the silhouette says 2 wherever one domain stands far from the rest.
     silhouette, bic : mapping of number to value
     knee : int
         Where the BIC bends most.
@@ -89,7 +89,8 @@ def suggest_count(
     knee = knee_of(bic)
     best = max(silhouette, key=lambda k: silhouette[k])
     confirmed = abs(best - knee) <= 1
-    return Suggestion(best if confirmed else max(best, knee), silhouette, bic, knee, confirmed)
+    count = knee if best == 2 and not confirmed else best
+    return Suggestion(count, silhouette, bic, knee, confirmed)
 
 
 def knee_of(values: dict[int, float]) -> int:

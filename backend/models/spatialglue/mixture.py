@@ -16,7 +16,7 @@ from scipy.linalg import cholesky, solve_triangular
 #: Steps of EM at most, and the gain per spot (nats) below which it stops.
 STEPS, GAIN = 200, 1e-5
 #: Starts of which the best after a few steps is followed to the end.
-TRIES, SHORT = 5, 8
+TRIES, SHORT = 10, 8
 #: Spots on which starts are tried.
 TRIED = 4000
 #: Added to the diagonal of the covariance, relative to the mean variance.

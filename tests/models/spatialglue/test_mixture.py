@@ -3,8 +3,9 @@ from __future__ import annotations
 import numpy as np
 from sklearn.mixture import GaussianMixture
 
+from backend.core.job import RunContext
 from backend.models.spatialglue.consensus import adjusted_rand
-from backend.models.spatialglue.domains import knee_of
+from backend.models.spatialglue.domains import knee_of, suggest_count
 from backend.models.spatialglue.mixture import fit_mixture, refit, shared_gaussians
 
 
@@ -56,3 +57,11 @@ def test_the_same_seed_gives_the_same_mixture() -> None:
 def test_the_knee_is_where_a_curve_bends() -> None:
     assert knee_of({1: 0.0, 2: 10, 3: 20, 4: 30, 5: 31, 6: 32, 7: 33}) == 4
     assert knee_of({1: 5.0, 2: 5, 3: 5}) == 1
+
+
+def test_the_number_of_blobs_is_suggested_and_confirmed() -> None:
+    x, _ = _blobs()
+    found = suggest_count(x, 0, RunContext(), most=6)
+    assert (found.count, found.knee, found.is_confirmed) == (3, 3, True)
+    assert set(found.bic) == {1, 2, 3, 4, 5, 6}
+    assert found.as_json()["silhouette_choice"] == 3
