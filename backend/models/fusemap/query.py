@@ -167,6 +167,9 @@ def head_for(
         A taxonomy, one of its data sets, or one of its sections.
     """
     heads = [h for h in model.heads if h.label == label]
+    exact = next((h for h in heads if h.taxonomy == taxonomy), None)
+    if exact is not None:
+        return exact
     if taxonomy is not None:
         named = [
             h

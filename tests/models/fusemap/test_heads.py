@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 from scipy.sparse import csr_matrix, identity
@@ -12,7 +13,10 @@ from backend.models.fusemap.head_training import Folds, HeadData, soften, train_
 from backend.models.fusemap.heads import Cells, Head, predict
 from backend.models.fusemap.hierarchy import grouped, parent_labels, under_parents
 from backend.models.fusemap.kin import kin_graph, pair_agreement, shared_residual
+from backend.models.fusemap.model import LabelHead
+from backend.models.fusemap.nearest import Near
 from backend.models.fusemap.plain_labels import GENES, Labelled, plain_figures
+from backend.models.fusemap.query import head_for
 from backend.models.fusemap.reader import Scale, over_niches
 
 N = 600
@@ -169,3 +173,13 @@ def test_plain_figures_use_another_data_set_where_the_own_one_is_held_out() -> N
     assert found[GENES]["accuracy"] > 0.95
     alone = plain_figures(sections[:1], np.zeros(100, np.int64), harmony=False)
     assert alone == {}
+
+
+def test_a_named_taxonomy_is_taken_rather_than_one_that_holds_it() -> None:
+    head = trained()
+    merged = LabelHead("type", "A + B", ("a", "b"), (0, 1), 1, head)
+    own = LabelHead("type", "A", ("a",), (0, 1), 2, head)
+    model = SimpleNamespace(heads=(merged, own))
+    stranger = [Near("b", 0.5, 0.5, 0.5)]
+    assert head_for("type", model, stranger, "A") is own
+    assert head_for("type", model, stranger, None) is merged
