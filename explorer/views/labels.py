@@ -174,12 +174,15 @@ def register(app: Dash, backend: Backend) -> None:
         prevent_initial_call=True,
     )
     def click(clicked: Any, tool: Any) -> Any:
-        pair = clicked_pair(clicked)
         at = parse_at(str(tool["using"])) if _is_open(tool) else LabelsAt()
-        found = result_of(backend, at.job) if at.job and pair else None
+        found = result_of(backend, at.job) if at.job else None
         if found is None:
             return no_update
-        now = replace(settled(found, at), pair=pair)
+        now = settled(found, at)
+        pair = clicked_pair(clicked, overlap_of(found, now))
+        if pair is None:
+            return no_update
+        now = replace(now, pair=pair)
         return {"using": write_at(now), **on_map(backend, found, now, str(tool["section"]))}
 
 
@@ -284,11 +287,17 @@ def pair_part(overlap: Mapping[str, Any], at: LabelsAt) -> list[Child]:
     return [html.P(text, className="s")]
 
 
-def clicked_pair(clicked: Any) -> tuple[int, int] | None:
-    """Return the row and column of a clicked square or stream."""
-    points = (clicked or {}).get("points") or [{}]
-    custom = points[0].get("customdata")
-    return (int(custom[0]), int(custom[1])) if custom and len(custom) >= 2 else None
+def clicked_pair(clicked: Any, overlap: Mapping[str, Any] | None) -> tuple[int, int] | None:
+    """Return the row and column of a clicked square, by its names, or stream."""
+    point = ((clicked or {}).get("points") or [{}])[0]
+    if overlap is None:
+        return None
+    if point.get("y") in overlap["rows"] and point.get("x") in overlap["columns"]:
+        return overlap["rows"].index(point["y"]), overlap["columns"].index(point["x"])
+    ends = [(point.get(end) or {}).get("label") for end in ("source", "target")]
+    if ends[0] in overlap["rows"] and ends[1] in overlap["columns"]:
+        return overlap["rows"].index(ends[0]), overlap["columns"].index(ends[1])
+    return None
 
 
 def colours(backend: Backend, label: str) -> dict[str, str]:

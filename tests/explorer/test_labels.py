@@ -54,8 +54,12 @@ def test_river_carries_cells_and_leaves_out_trickles() -> None:
 
 
 def test_click_tells_row_and_column() -> None:
-    assert clicked_pair({"points": [{"customdata": [1, 2, 0.5]}]}) == (1, 2)
-    assert clicked_pair({"points": [{"label": "node"}]}) is None
+    square = {"points": [{"x": "r", "y": "many"}]}
+    assert clicked_pair(square, OVERLAP) == (1, 2)
+    stream = {"points": [{"source": {"label": "few"}, "target": {"label": "q"}}]}
+    assert clicked_pair(stream, OVERLAP) == (0, 1)
+    assert clicked_pair({"points": [{"label": "few"}]}, OVERLAP) is None
+    assert clicked_pair(None, OVERLAP) is None
 
 
 def test_table_says_what_a_class_is() -> None:
