@@ -65,7 +65,7 @@ def test_an_uploaded_section_is_annotated_in_place(page: Page, site: Site, keep:
         settle(page)
     assert any("least=" in url for url in asked)
     page.screenshot(path=keep / "threshold.png")
-    page.locator("details.drop > summary").click()
+    page.locator(".head details.drop > summary").click()
     with page.expect_download() as table:
         page.get_by_role("menuitem", name=re.compile("MapMyCells", re.I)).first.click()
     lines = Path(table.value.path()).read_text().splitlines()
@@ -116,7 +116,7 @@ def test_a_bad_file_is_refused_with_every_reason(
     assert submit.is_disabled()
     assert "No shared genes" in card
     assert "coordinates" in card
-    assert re.search(r"\d problems to solve first", card)
+    assert re.search(r"\d problems? to solve first", card)
 
 
 def test_a_file_that_is_no_h5ad_is_refused(

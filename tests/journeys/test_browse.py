@@ -170,14 +170,14 @@ def test_a_link_brings_back_the_same_view(page: Page, site: Site, keep: Path) ->
 def test_what_is_shown_can_be_taken_away(page: Page, site: Site, keep: Path) -> None:
     open_atlas(page, site)
     open_largest(page)
-    page.locator("details.drop > summary").click()
+    page.locator(".head details.drop > summary").click()
     page.screenshot(path=keep / "menu.png")
     with page.expect_download() as table:
         page.get_by_role("menuitem", name=re.compile("Table of cells")).first.click()
     text = Path(table.value.path()).read_text()
     assert "simulated" in text.splitlines()[0].lower() + text.splitlines()[1].lower()
     assert "cell_id,x_um,y_um,label_region" in text
-    page.locator("details.drop > summary").click()
+    page.locator(".head details.drop > summary").click()
     with page.expect_download() as figure:
         page.get_by_role("menuitem", name=re.compile("Figure")).first.click()
     with Image.open(figure.value.path()) as picture:
