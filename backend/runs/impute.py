@@ -44,7 +44,8 @@ def impute_section(
     Returns
     -------
     dict
-        ``trust`` per gene (held-out, baseline and predicted r; None where not known) and ``unit``.
+        ``trust`` per gene (see ``backend.core.trust``; None where not known), ``unit``, and
+        ``interval``: nominal and measured coverage of value plus or minus layer ``half_width``.
 
     Raises
     ------
@@ -66,10 +67,15 @@ def impute_section(
     loaded = load_checkpoint(Path(checkpoint), CARD.name)
     result = impute(data, genes, loaded, ctx.part(0, 0.8))
     matrix = result.matrices[0]
+    more = {m.name: m.values for m in result.matrices[1:]}
     trust = pd.DataFrame.from_dict(result.figures["trust"], orient="index", dtype=np.float64)
     made = anndata.AnnData(
         X=matrix.values,
-        obs=pd.DataFrame(index=pd.Index(data.names.astype(str))),
+        obs=pd.DataFrame(
+            {"certainty": more["certainty"][:, 0]} if more else {},
+            index=pd.Index(data.names.astype(str)),
+        ),
+        layers={"half_width": more["half width"]} if more else {},
         var=trust.reindex(list(matrix.columns)),
         obsm={"spatial": data.xy},
         uns={

@@ -61,6 +61,12 @@ class HiddenFits:
             space = with_refiner(space, self.seen(fold), RunContext(self._seed), QUICK_STEPS)
         return list(guesses(space, self.seen(fold), self.samples, self.plan, fold))
 
+    def forget(self, fold: int) -> None:
+        """Let go of the sections and fits of a fold: those of a corpus take gigabytes."""
+        self._seen.pop(fold, None)
+        for key in [key for key in self._fits if key[0] == fold]:
+            del self._fits[key]
+
     def _fit(self, fold: int, k: int) -> Space:
         """Fit with one fold hidden."""
         if (fold, k) not in self._fits:

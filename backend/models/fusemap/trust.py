@@ -81,6 +81,7 @@ def earn_trust(fits: HiddenFits, choice: Choice, folds: int, ctx: RunContext) ->
             cross, square = float((g.score * g.truth).sum()), float((g.score**2).sum())
             products.setdefault(g.section, []).append((cross, square, len(g.genes)))
         residuals += [_residuals(g, fold, _slope(products[g.section])) for g in found]
+        fits.forget(fold)
     if not rows:
         return untested(n_genes)
     base = baseline_r(samples, plan, range(folds), n_genes, ctx.part(0.7, 1.0))
