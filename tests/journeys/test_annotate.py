@@ -71,7 +71,7 @@ def test_an_uploaded_section_is_annotated_in_place(page: Page, site: Site, keep:
     lines = Path(table.value.path()).read_text().splitlines()
     header = next(line for line in lines if not line.startswith("#"))
     assert header.startswith("cell_id,")
-    assert "bootstrapping_probability" in header
+    assert "_probability" in header
     # The tab is closed; the link brings the result back.
     page.goto("about:blank")
     page.goto(link)
