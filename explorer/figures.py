@@ -11,6 +11,8 @@ from backend.core.layers import WEAK, Trust
 from explorer import words
 from explorer.components import Child, distribution_row, swatch, tag
 
+#: Cells of a range of confidence below which its dot says little.
+FEW = 20
 #: Most classes of a stacked bar that get a name below it.
 NAMED = 5
 GRADES = {"strong": ("Strong", "ok"), "fair": ("Fair", ""), "weak": ("Weak", "warn")}
@@ -176,7 +178,7 @@ def reliability(curve: Sequence[Mapping[str, float]]) -> html.Div:
     Parameters
     ----------
     curve : sequence of {confidence, accuracy, n}
-        Ranges of confidence of held-out cells.
+        Ranges of confidence of held-out cells; those of fewer than ``FEW`` cells are faint.
     """
     most = max((b["n"] for b in curve), default=1)
     dots = [
@@ -185,6 +187,7 @@ def reliability(curve: Sequence[Mapping[str, float]]) -> html.Div:
                 "left": f"{100 * b['confidence']:.1f}%",
                 "bottom": f"{100 * b['accuracy']:.1f}%",
                 "--size": f"{5 + 7 * (b['n'] / most) ** 0.5:.1f}px",
+                "opacity": 1 if b["n"] >= FEW else 0.35,
             },
             title=f"said {b['confidence']:.2f}, right {b['accuracy']:.2f}, "
             f"{words.plural(int(b['n']), 'cell')}",

@@ -59,3 +59,18 @@ def unfinished(job: Mapping[str, Any], title: str) -> list[Child] | None:
         error = {"message": "The run was cancelled.", "hint": ["Nothing was written."]}
     again = [button("Start anew", "using", "", kind="pri")]
     return [html.Div(error_card(title, error, again, str(job["id"])), className="sec runbox")]
+
+
+def stage(job: Mapping[str, Any] | None, message: Child) -> tuple[bool, bool, bool, Child]:
+    """Return whether form, message and result of a tool are hidden, and the message.
+
+    Parameters
+    ----------
+    job : mapping or None
+        The job that the link names; without one the form is shown.
+    message : component or None
+        Progress or an error; without one the result is shown.
+    """
+    if job is None:
+        return False, True, True, None
+    return True, message is None, message is not None, message

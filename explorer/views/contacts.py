@@ -32,7 +32,7 @@ from explorer.contact_parts import (
 from explorer.contact_state import ContactsAt, greatest, pairs_of, parse_at, region_of, write_at
 from explorer.contact_tables import pair_table, takes
 from explorer.plots import config
-from explorer.runs import job_of, unfinished
+from explorer.runs import job_of, stage, unfinished
 from explorer.state import PLACES
 
 if TYPE_CHECKING:
@@ -159,12 +159,9 @@ def register(app: Dash, backend: Backend) -> None:
         if not _is_open(tool):
             return (no_update,) * 5
         job = job_of(jobs, str(tool["using"]))
-        if job is None:
-            return False, True, True, None, None
-        message = unfinished(job, TROUBLE[str(job["verb"])]) or _other(backend, job)
-        if message is not None:
-            return True, False, True, message, None
-        return True, True, False, None, job["id"]
+        message = job and (unfinished(job, TROUBLE[str(job["verb"])]) or _other(backend, job))
+        done = job["id"] if job is not None and message is None else None
+        return *stage(job, message), done
 
     @app.callback(
         Output(FIGURE, "figure"),

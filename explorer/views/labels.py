@@ -24,7 +24,7 @@ from explorer.label_figures import (
     write_at,
 )
 from explorer.plots import config
-from explorer.runs import job_of, run_button, unfinished
+from explorer.runs import job_of, run_button, stage, unfinished
 from explorer.state import MONTAGE
 
 if TYPE_CHECKING:
@@ -122,12 +122,9 @@ def register(app: Dash, backend: Backend) -> None:
         if not _is_open(tool):
             return (no_update,) * 5
         job = job_of(jobs, parse_at(str(tool["using"])).job)
-        if job is None:
-            return False, True, True, None, None
-        message = unfinished(job, "The labels could not be harmonised")
-        if message is not None:
-            return True, False, True, message, None
-        return True, True, False, None, job["id"]
+        message = job and (unfinished(job, "The labels could not be harmonised"))
+        done = job["id"] if job is not None and message is None else None
+        return *stage(job, message), done
 
     @app.callback(
         Output(FIGURE, "figure"),
