@@ -101,7 +101,7 @@
   // The record of an annotation says how its confidence was tested.
   const records = new Map();
   function record() {
-    const job = explorer.view.section.replace(/^query-/, "");
+    const job = explorer.jobOf(explorer.view.section);
     if (!records.has(job)) {
       records.set(job, null);
       fetch(`/api/results/${job}/record`).then((reply) => (reply.ok ? reply.json() : null))

@@ -92,7 +92,7 @@
     const needsSection = value !== "figure";
     if (section === "atlas" && needsSection) return explorer.toast("Open a section first: a table is of one section");
     closeMenus();
-    return takes[value](section.replace(/^query-/, ""));
+    return takes[value](explorer.jobOf(section));
   };
   explorer.acts["take-result"] = function (value) {
     const [job, format] = value.split("|");

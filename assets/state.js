@@ -17,6 +17,7 @@
   explorer.props = (id, props) => window.dash_clientside.set_props(id, props);
   explorer.byId = (id) => document.getElementById(id);
   explorer.isQuery = (section) => section.startsWith("query-");
+  explorer.jobOf = (section) => section.replace(/^query-/, "").replace(/\..*/, ""); // query-<job>.<k>
   explorer.theme = () => document.documentElement.dataset.theme || "light";
   explorer.kind = () => (explorer.view ? explorer.view.layer.split(":")[0] : "");
 
@@ -215,8 +216,14 @@
     explorer.set({ layer, only: only || [], lo: null, hi: null, least: null, recent });
   }
   explorer.toLayer = toLayer;
+  // Another section of the same result keeps its layer and the tool that is open.
+  function besides(section) {
+    const { section: here, layer, lo, hi, lock, tool, using } = explorer.view;
+    const same = explorer.isQuery(here) && explorer.jobOf(here) === explorer.jobOf(section);
+    return explorer.query({ ...DEFAULTS, section, ...(same ? { layer, lo, hi, lock, tool, using } : {}) });
+  }
   explorer.open = function (section) {
-    if (explorer.isQuery(section)) return explorer.go(`?section=${section}`);
+    if (explorer.isQuery(section)) return explorer.go(besides(section));
     if (explorer.isQuery(explorer.view.section)) return explorer.go(section === "atlas" ? "?" : `?section=${section}`);
     return explorer.set({ section, at: null, ...numeric() });
   };

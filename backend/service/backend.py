@@ -121,6 +121,21 @@ class Backend:
         kind = "query" if section.startswith(QUERY_PREFIX) else "atlas"
         return {**self._section_entry(plane, plane.atlas.section(inner), kind), "id": section}
 
+    def result_sections(self, section: str) -> list[dict[str, Any]]:
+        """Return all sections of the result that ``query-<job>`` is of, as ``section_entry`` does.
+
+        Parameters
+        ----------
+        section : str
+            ``query-<job>`` or ``query-<job>.<k>``.
+
+        Raises
+        ------
+        UnknownSection
+            If there is no such result.
+        """
+        return [self.section_entry(name) for name in self.planes.siblings(section)]
+
     def section(self, section: str) -> SectionInfo:
         """Return what the store records of a section."""
         return self.planes.info(section)

@@ -70,6 +70,7 @@ class Planes:
         """Return the plane that holds a section, and the section's id in that store.
 
         A layout leads to the section, or the atlas, whose cells it shows in another place.
+        ``query-<job>`` is the first section of a result, ``query-<job>.<k>`` the k-th, from 0.
 
         Raises
         ------
@@ -77,8 +78,9 @@ class Planes:
             If neither the atlas nor a finished query has this id.
         """
         if section.startswith(QUERY_PREFIX):
-            plane = self._query(section)
-            return plane, plane.atlas.sections()[0].id
+            job, number = _result_of(section)
+            plane = self._query(QUERY_PREFIX + job)
+            return plane, _nth(plane, section, number)
         plane = self.main
         layout = parse_layout(section)
         if layout is not None:
@@ -92,6 +94,12 @@ class Planes:
         """Return what is on record of a section, under the id it was asked for."""
         plane, inner = self.of(section)
         return replace(plane.atlas.section(inner), id=section)
+
+    def siblings(self, section: str) -> tuple[str, ...]:
+        """Return the ids of all sections of the result that a section belongs to, in order."""
+        job, _ = _result_of(section)
+        n = len(self._query(QUERY_PREFIX + job).atlas.sections())
+        return tuple(result_section(job, k) for k in range(n))
 
     def _query(self, section: str) -> Plane:
         with self._lock:
@@ -126,6 +134,29 @@ class Planes:
                 did_you_mean(job, known),
             )
         return path
+
+
+def result_section(job: str, number: int) -> str:
+    """Return the id of the k-th section of a job's result; the first goes by the job alone."""
+    return f"{QUERY_PREFIX}{job}.{number}" if number else f"{QUERY_PREFIX}{job}"
+
+
+def _result_of(section: str) -> tuple[str, int]:
+    """Return the job and the number that an id names; the number is -1 where it is none."""
+    job, dot, number = section.removeprefix(QUERY_PREFIX).partition(".")
+    if not dot:
+        return job, 0
+    return job, int(number) if number.isascii() and number.isdigit() and len(number) < 5 else -1
+
+
+def _nth(plane: Plane, section: str, number: int) -> str:
+    sections = plane.atlas.sections()
+    if not 0 <= number < len(sections):
+        raise UnknownSection(
+            f"There is no section '{section[:60]}' in this result.",
+            f"It has {len(sections)}, numbered from 0.",
+        )
+    return sections[number].id
 
 
 def _open(path: Place) -> Plane:

@@ -146,7 +146,7 @@ def register(app: Dash, backend: Backend) -> None:
     def strip(row: Mapping[str, Any]) -> tuple[html.Div, list[Child]]:
         sections: list[Mapping[str, Any]] = list(ordered(backend.sections()))
         if row["query"]:
-            sections.insert(0, backend.section_entry(row["query"]))
+            sections = backend.result_sections(row["query"]) + sections
         drawn = {s["id"]: strip_layer(backend, s["id"], row["layer"]) for s in sections}
         return strip_of(sections, drawn), strip_title(sections)
 
@@ -226,13 +226,16 @@ def strip_title(sections: Sequence[Mapping[str, Any]]) -> list[Child]:
     axes = {s["axis"] for s in sections if s["position"] is not None}
     axis = axes.pop() if len(axes) == 1 else ""
     unit = ", mm from bregma" if axis == "bregma" else f", mm {axis}".rstrip() if axis else ""
-    title = "Your section and the atlas" if sections[0]["kind"] == "query" else "Sections"
+    n = sum(s["kind"] == "query" for s in sections)
+    title = ("Sections", "Your section and the atlas", "Your sections and the atlas")[min(n, 2)]
     return [html.Span(title, className="h"), html.Span(f"{len(sections)}{unit}")]
 
 
 def strip_of(sections: Sequence[Mapping[str, Any]], drawn: Mapping[str, str]) -> html.Div:
     """Return the strip as data: the scripts draw it and load pictures as they come into sight."""
     called = distinct(sections)
+    if sum(s["kind"] == "query" for s in sections) == 1:
+        called = {**called, sections[0]["id"]: "yours"}
     thumbs = [_thumbnail(s, drawn[s["id"]], called[s["id"]]) for s in sections]
     return html.Div(className="thumbs", **{"data-strip": json.dumps(thumbs)})
 
@@ -246,11 +249,10 @@ def _thumbnail(entry: Mapping[str, Any], layer: str, title: str) -> dict[str, An
     side, (x0, y0) = entry["side"], entry["origin"]
     scale = min(THUMB[0] / max(right - left, 1e-9), THUMB[1] / max(bottom - top, 1e-9))
     address = f"/tiles/{quote(entry['id'])}/{quote(layer, safe=':')}/0/0/0.png"
-    is_query, position = entry["kind"] == "query", entry["position"]
-    word = words.signed(position) if position is not None else title
+    placed = entry["position"] is not None and entry["kind"] != "query"
     return {
         "id": entry["id"],
-        "word": "yours" if is_query else word,
+        "word": words.signed(entry["position"]) if placed else title,
         "title": entry["title"],
         "dataset": entry["dataset"],
         "tile": address,
