@@ -139,12 +139,14 @@
   function fit(map, bounds, world) {
     freely(map, () => map.fitBounds(rectangle(bounds, world), { ...fitOptions(map), animate: false }));
   }
+  const LOOSE = 0.8; // levels that one may zoom out of all there is
+  const LOWEST = -4;
   function hold(map) {
     const all = map === maps.query ? [plane.bounds] : explorer.atlas.sections.map((s) => s.bounds);
     const frame = L.latLngBounds(all.map((b) => rectangle(b, worldOf(map))).flatMap((r) => [r.getSouthWest(), r.getNorthEast()]));
     if (!frame.isValid()) return;
     map.setMaxBounds(frame.pad(1));
-    map.setMinZoom(map.getBoundsZoom(frame) - 0.4);
+    freely(map, () => map.setMinZoom(map.getBoundsZoom(frame) - LOOSE));
   }
 
   function place(shown, view) {
@@ -176,6 +178,7 @@
     home = plane.plane;
     const world = worldOf(map);
     fitted = view.at === null;
+    map.options.minZoom = LOWEST; // that of a larger map must not keep a smaller one from fitting
     if (fitted) fit(map, boundsOf(view.section), world);
     else goTo(map, latLng(view.at[0], view.at[1], world), view.at[2]);
     hold(map);
