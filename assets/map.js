@@ -60,16 +60,19 @@
     }
     return query;
   }
-  const pathOf = (section) => `/tiles/${encodeURIComponent(section)}/${encodeURIComponent(plane.layer).replace("%3A", ":")}`;
+  const tiles = (section, layer) => `/tiles/${encodeURIComponent(section)}/${encodeURIComponent(layer).replace("%3A", ":")}`;
+  const pathOf = (section) => tiles(section, plane.layer);
 
   function tileUrl(view, name) {
     if (!isCurrent(view)) return null;
     if (!plane.drawn || (name === "atlas" && plane.lone)) return BLANK;
     const section = name === "atlas" ? "atlas" : plane.plane;
-    const query = styleOf(view, section);
+    // What only the section on the other side has is shown beside the tissue of the atlas.
+    const other = name === "atlas" && plane.beside !== plane.layer;
+    const query = other ? new URLSearchParams({ palette: `grey-${explorer.theme()}` }) : styleOf(view, section);
     if (window.devicePixelRatio > 1.3) query.set("size", 512);
     query.set("v", name === "atlas" ? plane.atlas_edition : plane.edition);
-    return `${pathOf(section)}/{z}/{x}/{y}.png?${query}`;
+    return `${tiles(section, other ? plane.beside : plane.layer)}/{z}/{x}/{y}.png?${query}`;
   }
 
   // The same scene on another plane of the same cells; null while the server has not said of it.

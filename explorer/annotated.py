@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 def is_annotated(backend: Backend, name: str) -> bool:
     """Return whether a section is an upload that was mapped into the atlas."""
-    return name.startswith(QUERY) and not is_lone(backend.section_entry(name))
+    if not name.startswith(QUERY) or is_lone(backend.section_entry(name)):
+        return False
+    return backend.origin(name).get("verb", "annotate") == "annotate"
 
 
 def threshold_block(backend: Backend, name: str, info: LayerInfo) -> Any:

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 from backend.core.errors import AtlasError, UnknownLayer
 from backend.core.layers import MISSING, LayerInfo, LayerKey
 from explorer.components import Child, button, empty_state
-from explorer.state import MONTAGE, QUERY, grouped, to_section
+from explorer.state import MONTAGE, QUERY, Groups, grouped, to_section
 
 if TYPE_CHECKING:
     from backend.service import Backend
 
 #: What every section has.
 DENSITY = "density:cells"
+#: Labels that an upload came with are called after this.
+GIVEN = "given_"
 #: Labels whose cells differ by less than this part of the section cover about as many.
 ALIKE = 0.02
 
@@ -40,6 +42,7 @@ def plane_of(backend: Backend, section: str, key: LayerKey) -> tuple[dict[str, A
         "span": None,
         "kind": key.kind,
         "near": "",
+        "beside": str(key),
         "lone": False,
         "named": "",
         "codes": [],
@@ -83,6 +86,7 @@ def plane_of(backend: Backend, section: str, key: LayerKey) -> tuple[dict[str, A
         "named": str(named),
         "codes": _matched_codes(backend, info) if section.startswith(QUERY) else [],
         "info": info,
+        "beside": str(info.key) if found["lone"] or _somewhere(backend, info.key) else DENSITY,
     }
     return found, None
 
@@ -135,9 +139,10 @@ def opening_layer(backend: Backend, section: str) -> str:
     """Return the layer to open a section with, so that it opens coloured.
 
     Places where more than half of the cells have one; else the cell types that cover most, the
-    coarsest of those that cover about as many; else density.
+    coarsest of those that cover about as many; else density. Labels that an upload came with only
+    where it has no others.
     """
-    groups = grouped(backend.layers(section))
+    groups = _found_first(grouped(backend.layers(section)))
     n = sum(s["n_cells"] for s in backend.sections()) if section == MONTAGE else 0
     n = n or backend.section(section).n_cells
     is_query = section.startswith(QUERY)
@@ -150,6 +155,13 @@ def opening_layer(backend: Backend, section: str) -> str:
         if covered[info.key] > 0 and covered[info.key] >= most - ALIKE * n:
             return str(info.key)
     return DENSITY
+
+
+def _found_first(groups: Groups) -> Groups:
+    """Return the labels without those that an upload came with, where others are left."""
+    kept = tuple(i for i in groups.types if not i.key.name.startswith(GIVEN))
+    places = tuple(i for i in groups.places if not i.key.name.startswith(GIVEN))
+    return groups._replace(types=kept, places=places) if kept or places else groups
 
 
 def _reason(error: AtlasError, key: LayerKey, elsewhere: bool) -> str:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from backend.analysis.ligands_table import list_tables
 from backend.core.data import SectionInfo
-from backend.core.errors import BadRequest
+from backend.core.errors import BadRequest, UnknownJob
 from backend.core.geometry import Bounds
 from backend.core.job import Job
 from backend.core.layers import HIDDEN, LayerInfo, LayerKey, Style, TileKey
@@ -27,12 +27,12 @@ from backend.core.trust import CERTAINTY
 from backend.intake.check import Preflight, modalities, preflight, preview
 from backend.intake.linked import linked
 from backend.intake.uploads import Uploads
-from backend.jobs.queue import RECORD, JobQueue
+from backend.jobs.queue import RECORD, JobQueue, NotFinished
 from backend.service import cells, search, selections, space, summary, tables
 from backend.service.answer_tables import class_table, gene_table, section_table
 from backend.service.answers import Answers
 from backend.service.layers import annotation_test, describe, expected_r
-from backend.service.planes import MONTAGE, QUERY_PREFIX, Plane, Planes
+from backend.service.planes import MONTAGE, QUERY_PREFIX, Plane, Planes, result_of
 from backend.store.atlas import Atlas
 from backend.store.place import Place
 from backend.store.space import Space, read_space
@@ -452,6 +452,20 @@ class Backend:
         UnknownJob, NotFinished
         """
         return self._results(self.jobs.result_file(job_id, "json").with_name(RECORD))
+
+    def origin(self, section: str) -> dict[str, Any]:
+        """Return the model, the verb and the inputs that made a section; empty where unknown.
+
+        Parameters
+        ----------
+        section : str
+            ``query-<job>`` or ``query-<job>.<k>``.
+        """
+        try:
+            record = self.record(result_of(section)[0])
+        except (UnknownJob, NotFinished):
+            return {}
+        return {name: record[name] for name in ("model", "verb", "inputs") if name in record}
 
     def pair_tables(self) -> list[str]:
         """Return the names of the tables of ligands and receptors that this server offers."""

@@ -78,7 +78,7 @@ class Planes:
             If neither the atlas nor a finished query has this id.
         """
         if section.startswith(QUERY_PREFIX):
-            job, number = _result_of(section)
+            job, number = result_of(section)
             plane = self._query(QUERY_PREFIX + job)
             return plane, _nth(plane, section, number)
         plane = self.main
@@ -97,7 +97,7 @@ class Planes:
 
     def siblings(self, section: str) -> tuple[str, ...]:
         """Return the ids of all sections of the result that a section belongs to, in order."""
-        job, _ = _result_of(section)
+        job, _ = result_of(section)
         n = len(self._query(QUERY_PREFIX + job).atlas.sections())
         return tuple(result_section(job, k) for k in range(n))
 
@@ -141,7 +141,7 @@ def result_section(job: str, number: int) -> str:
     return f"{QUERY_PREFIX}{job}.{number}" if number else f"{QUERY_PREFIX}{job}"
 
 
-def _result_of(section: str) -> tuple[str, int]:
+def result_of(section: str) -> tuple[str, int]:
     """Return the job and the number that an id names; the number is -1 where it is none."""
     job, dot, number = section.removeprefix(QUERY_PREFIX).partition(".")
     if not dot:

@@ -20,6 +20,17 @@ if TYPE_CHECKING:
 FORMATS = ".h5ad"
 
 
+#: What a verb made of a section, in a word or two.
+DONE = {
+    "annotate": "annotated",
+    "integrate_modalities": "modalities weighed",
+    "integrate_sections": "factors",
+    "enhance": "enhanced",
+    "colocalise": "co-localisation",
+    "perturb": "gene pairs",
+}
+
+
 def layout(backend: Backend) -> html.Div:
     """Return the wizard's panel; hidden until asked for."""
     title = html.Div(
@@ -66,11 +77,11 @@ def register(app: Dash, backend: Backend) -> None:
     def captions(plane: Mapping[str, Any]) -> tuple[Any, Any, bool, bool]:
         if plane["plane"] == MONTAGE:
             return None, None, True, True
+        here = caption(*here_words(backend, plane))
         if plane["lone"]:
-            return caption("Your section", "modelled by itself"), None, False, True
+            return here, None, False, True
         near = plane["near"] or MONTAGE
-        yours = caption("Your section", "annotated")
-        return yours, caption(*near_words(backend, near)), False, False
+        return here, caption(*near_words(backend, near)), False, False
 
 
 def _limit(backend: Backend) -> int:
@@ -80,6 +91,17 @@ def _limit(backend: Backend) -> int:
 def caption(title: str, text: str) -> list[Child]:
     """Return the heading of a pane."""
     return [html.Span(title, className="b"), " ", html.Span(text, className="t3 s")]
+
+
+def here_words(backend: Backend, plane: Mapping[str, Any]) -> tuple[str, str]:
+    """Return how the left pane is called: whose section it is, and what was made of it."""
+    made = backend.origin(plane["section"])
+    alone = "modelled by itself" if plane["lone"] else "annotated"
+    done = DONE.get(made.get("verb", ""), alone)
+    inputs = made.get("inputs", {"upload": ""})
+    if "upload" in inputs or "uploads" in inputs:
+        return "Your section", done
+    return plane["title"], done
 
 
 def near_words(backend: Backend, near: str) -> tuple[str, str]:

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from backend.core.layers import LayerInfo, LayerKey
+from backend.core.settings import Settings
 from backend.service import Backend
+from backend.store.write import plan_of, write_atlas
 from explorer.names import distinct, section_names, tissue_names
 from explorer.scene import opening_layer, plane_of
 from explorer.views.colour import gene_kinds, option_rows
@@ -14,6 +17,7 @@ from explorer.views.map import deepest_zoom, hover_card
 from explorer.views.sections import crumbs, distribution_of, dock, path_of, strip_layer, strip_of
 from explorer.views.selection import parts_block, range_block
 from tests.explorer.said import having, text
+from tests.tiny import tiny_atlas, tiny_section
 
 GENE = LayerKey("measured", "Slc17a7")
 
@@ -68,6 +72,19 @@ def test_a_missing_label_is_said_with_one_step_back_over_grey_tissue(backend: Ba
     assert getattr(step, "data-value") == "label:type"
 
 
+@pytest.fixture(scope="module")
+def result(tmp_path_factory: pytest.TempPathFactory) -> tuple[Backend, str]:
+    """An atlas, and a result about its first section with a label of its own."""
+    folder = tmp_path_factory.mktemp("beside")
+    atlas = tiny_atlas(folder / "tiny.zarr")
+    found = tiny_section("alpha")
+    found = replace(found, labels={**found.labels, "given": found.labels["type"]})
+    (folder / "data" / "results" / "7f3a").mkdir(parents=True)
+    plan = [plan_of(found, parent="alpha")]
+    write_atlas(folder / "data/results/7f3a/atlas.zarr", "result", [found], plan=plan)
+    return Backend(Settings(data=folder / "data"), atlas), "query-7f3a"
+
+
 class Labelled:
     """A section of ten cells, of which some carry each label."""
 
@@ -99,6 +116,22 @@ def test_a_section_opens_with_the_label_that_colours_it(
     covered: dict[str, int], layer: str
 ) -> None:
     assert opening_layer(Labelled(**covered), "atlas") == layer  # type: ignore[arg-type]
+
+
+def test_a_query_opens_with_what_was_found_not_with_what_it_came_with() -> None:
+    section = Labelled(given_type=10, type=9)
+    assert opening_layer(section, "atlas") == "label:type"  # type: ignore[arg-type]
+    assert opening_layer(Labelled(given_type=10), "atlas") == "label:given_type"  # type: ignore[arg-type]
+
+
+def test_the_pane_beside_shows_cells_where_the_atlas_lacks_the_layer(
+    result: tuple[Backend, str],
+) -> None:
+    backend, section = result
+    found, _ = plane(backend, section, "label:region")
+    assert found["beside"] == "label:region"
+    found, _ = plane(backend, section, "label:given")
+    assert (found["layer"], found["beside"]) == ("label:given", "density:cells")
 
 
 def test_options_mark_the_layer_and_disable_what_a_gene_lacks(backend: Backend) -> None:

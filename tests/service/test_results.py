@@ -44,3 +44,7 @@ def test_all_sections_of_a_result_are_found_from_any_of_them(backend: Backend) -
 def test_a_number_that_the_result_lacks_is_refused(backend: Backend, number: str) -> None:
     with pytest.raises(UnknownSection, match="It has 3"):
         backend.section(f"query-{JOB}.{number}")
+
+
+def test_what_made_a_section_is_empty_where_no_job_is_on_record(backend: Backend) -> None:
+    assert backend.origin(f"query-{JOB}.1") == {}
