@@ -11,9 +11,19 @@
   function close(clear) {
     list().hidden = true;
     box().closest(".search").classList.remove("on");
-    if (clear) explorer.props("search", { value: "" });
+    if (clear) fill("");
     box().blur();
   }
+
+  // The box belongs to the person who types: what is asked goes through a store, so that no
+  // answer ever writes into the box again.
+  const PAUSE = 120; // ms without a key
+  let asking = 0;
+  function ask(pause) {
+    clearTimeout(asking);
+    asking = setTimeout(() => explorer.props("typed", { data: box().value }), pause);
+  }
+  function fill(text) { box().value = text; ask(0); }
   explorer.closeSearch = function () {
     const open = !list().hidden || document.activeElement === box();
     if (open) close(false);
@@ -57,6 +67,7 @@
     box().setAttribute("aria-label", "Gene, cell type or region");
     return undefined;
   }
+  document.addEventListener("input", (event) => { if (event.target === box()) ask(PAUSE); });
   document.addEventListener("focusin", (event) => { if (event.target === box()) show(); });
   document.addEventListener("mousedown", (event) => {
     if (list() && !list().hidden && !event.target.closest(".search")) close(false);
@@ -80,7 +91,7 @@
   });
 
   explorer.acts["focus-search"] = () => explorer.focusSearch();
-  explorer.acts.retype = (value) => { explorer.props("search", { value }); box().focus(); };
+  explorer.acts.retype = (value) => { fill(value); box().focus(); };
   explorer.acts.find = function (value) {
     const [layer, code] = value.split("|");
     explorer.toLayer(layer, [Number(code)]);

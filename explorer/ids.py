@@ -21,6 +21,7 @@ STEER = "steer"
 
 # Search.
 SEARCH = "search"
+TYPED = "typed"
 RESULTS = "results"
 
 # Left panel.

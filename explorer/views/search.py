@@ -26,7 +26,7 @@ def layout(backend: Backend) -> html.Div:
             dcc.Input(
                 id=ids.SEARCH,
                 type="text",
-                debounce=0.12,
+                debounce=True,
                 placeholder="Gene, cell type or region",
                 autoComplete="off",
                 spellCheck="false",
@@ -46,7 +46,7 @@ def layout(backend: Backend) -> html.Div:
         hidden=True,
         **{"aria-label": "Search results"},
     )
-    return html.Div([box, results], className="search", role="search")
+    return html.Div([dcc.Store(id=ids.TYPED), box, results], className="search", role="search")
 
 
 def register(app: Dash, backend: Backend) -> None:
@@ -54,7 +54,7 @@ def register(app: Dash, backend: Backend) -> None:
 
     @app.callback(
         Output(ids.RESULTS, "children"),
-        Input(ids.SEARCH, "value"),
+        Input(ids.TYPED, "data"),
         State(ids.PLACE, "data"),
         prevent_initial_call=True,
     )
