@@ -1,0 +1,1 @@
+"""soScope: subspots between spots, with an image where it helps."""
