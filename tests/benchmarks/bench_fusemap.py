@@ -27,8 +27,8 @@ from backend.core.data import SectionData
 from backend.core.job import RunContext
 from backend.models.common.baselines import harmony_space, knn_labels, shared_columns
 from backend.models.common.checkpoint import load_checkpoint
+from backend.models.common.factors import FactorFit
 from backend.models.common.prep import gene_index, normalised, prepare, union_of_genes
-from backend.models.fusemap.factors import FactorFit
 from backend.models.fusemap.model import Model, from_checkpoint
 from backend.models.fusemap.references import make_references
 from backend.models.fusemap.space import fit_space, map_cells

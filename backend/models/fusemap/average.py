@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from backend.core.job import RunContext
-from backend.models.fusemap.factors import FactorFit, balance_weights, posterior
+from backend.models.common.factors import FactorFit, balance_weights, posterior
 from backend.models.fusemap.references import Reference
 from backend.models.fusemap.space import Space, fit_space
 

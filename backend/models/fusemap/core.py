@@ -13,8 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.models.common.moments import WIDEST_CORRELATION
 from backend.models.common.prep import Prepared
-from backend.models.fusemap.moments import WIDEST_CORRELATION
 
 
 def core_columns(

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from backend.core.job import RunContext
+from backend.models.common.factors import FactorFit
 from backend.models.fusemap.average import average
 from backend.models.fusemap.bridges import Guess, Plan, guesses, hide, hiding_plan
-from backend.models.fusemap.factors import FactorFit
 from backend.models.fusemap.inputs import Scale
 from backend.models.fusemap.references import Reference
 from backend.models.fusemap.refining import with_refiner

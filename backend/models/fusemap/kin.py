@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from backend.core.job import RunContext
+from backend.models.common.factors import FactorFit, fit, posterior, read_cells
+from backend.models.common.moments import moments_of
 from backend.models.common.neighbours import Neighbours
 from backend.models.common.prep import Prepared
-from backend.models.fusemap.factors import FactorFit, fit, posterior, read_cells
-from backend.models.fusemap.moments import moments_of
 
 #: Kin of a cell, itself among them.
 KIN = 15

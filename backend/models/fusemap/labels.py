@@ -22,10 +22,10 @@ from scipy.sparse import csr_matrix
 from backend.core.data import SectionData
 from backend.core.job import RunContext
 from backend.core.layers import Category
+from backend.models.common.factors import FactorFit
 from backend.models.common.graphs import delaunay_graph
 from backend.models.common.prep import Prepared
 from backend.models.fusemap.evidence import gather, joined, stacked
-from backend.models.fusemap.factors import FactorFit
 from backend.models.fusemap.head_training import (
     Folds,
     HeadData,

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from backend.models.common.graphs import delaunay_graph
+from backend.models.common.moments import Moments, moments_of
 from backend.models.common.prep import Prepared
 from backend.models.fusemap.core import core_columns
-from backend.models.fusemap.moments import Moments, moments_of
 
 A = TypeVar("A")
 B = TypeVar("B")

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.core.job import RunContext
-from backend.models.fusemap.factors import balance_weights
+from backend.models.common.factors import balance_weights
 from backend.models.fusemap.references import Reference
 from backend.models.fusemap.refine import STEPS, RefineSection, train_refiner
 from backend.models.fusemap.space import Space

@@ -12,8 +12,7 @@ from scipy.sparse import csr_matrix
 
 from backend.core.errors import NoSharedGenes
 from backend.core.job import RunContext
-from backend.models.common.prep import Prepared, weighted_product
-from backend.models.fusemap.factors import (
+from backend.models.common.factors import (
     NOISE_FLOOR,
     FactorFit,
     FactorState,
@@ -24,7 +23,8 @@ from backend.models.fusemap.factors import (
     posterior,
     read_cells,
 )
-from backend.models.fusemap.moments import Moments, moments_of
+from backend.models.common.moments import Moments, moments_of
+from backend.models.common.prep import Prepared, weighted_product
 from backend.models.fusemap.references import Reference
 from backend.models.fusemap.refine import Refiner, refined
 

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 
 from backend.core.job import RunContext
+from backend.models.common.factors import FactorFit
 from backend.models.common.prep import gene_index, prepare, union_of_genes
-from backend.models.fusemap.factors import FactorFit
 from backend.models.fusemap.parity.team import join_team, leave_team
 from backend.models.fusemap.references import make_references
 from backend.models.fusemap.refine import train_refiner

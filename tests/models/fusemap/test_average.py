@@ -4,9 +4,9 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from backend.core.job import RunContext
+from backend.models.common.factors import FactorFit
 from backend.models.common.prep import Prepared, gene_statistics
 from backend.models.fusemap.average import average, fit_average
-from backend.models.fusemap.factors import FactorFit
 from backend.models.fusemap.references import Reference, make_references
 from backend.models.fusemap.space import fit_space, map_cells
 

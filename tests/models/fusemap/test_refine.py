@@ -11,10 +11,10 @@ from scipy.sparse import csr_matrix
 
 from backend.core.errors import Diverged
 from backend.core.job import RunContext
+from backend.models.common.factors import FactorFit
 from backend.models.common.prep import gene_index, prepare, union_of_genes
 from backend.models.fusemap import refine
 from backend.models.fusemap.bridges import correlation
-from backend.models.fusemap.factors import FactorFit
 from backend.models.fusemap.references import Reference, make_references
 from backend.models.fusemap.refine import Refiner, refined, train_refiner
 from backend.models.fusemap.refining import refine_sections, with_refiner

@@ -22,8 +22,8 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 
 from backend.core.errors import Diverged
 from backend.core.job import RunContext
+from backend.models.common.moments import CorrelationMoments, Moments
 from backend.models.common.prep import Prepared, weighted_product
-from backend.models.fusemap.moments import CorrelationMoments, Moments
 
 #: Least noise variance of a standardised gene.
 NOISE_FLOOR = 0.05

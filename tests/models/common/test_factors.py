@@ -7,8 +7,7 @@ from scipy.sparse import csr_matrix
 
 from backend.core.errors import Cancelled
 from backend.core.job import RunContext
-from backend.models.common.prep import Prepared, gene_statistics
-from backend.models.fusemap.factors import (
+from backend.models.common.factors import (
     FactorFit,
     adapt_noise,
     balance_weights,
@@ -18,7 +17,8 @@ from backend.models.fusemap.factors import (
     read_cells,
     spectral_start,
 )
-from backend.models.fusemap.moments import CorrelationMoments, SparseMoments, moments_of
+from backend.models.common.moments import CorrelationMoments, SparseMoments, moments_of
+from backend.models.common.prep import Prepared, gene_statistics
 
 
 def planted(
