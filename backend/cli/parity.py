@@ -32,8 +32,18 @@ def _spatialglue(path: Path, ctx: RunContext, epochs: int | None) -> ParityRepor
     return check_spatialglue(path, ctx, epochs)
 
 
+def _soscope(path: Path, ctx: RunContext, epochs: int | None) -> ParityReport:
+    from backend.runs.parity_soscope import check_soscope
+
+    return check_soscope(path, ctx, epochs)
+
+
 #: Methods by name.
-METHODS: dict[str, Runner] = {"fusemap": _fusemap, "spatialglue": _spatialglue}
+METHODS: dict[str, Runner] = {
+    "fusemap": _fusemap,
+    "soscope": _soscope,
+    "spatialglue": _spatialglue,
+}
 
 
 def add_commands(commands: Any) -> None:

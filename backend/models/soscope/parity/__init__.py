@@ -1,0 +1,1 @@
+"""soScope as published: pre-training, enhancement, and the figures of its reference."""
