@@ -22,6 +22,7 @@ _PANEL = (
     "genes", "label", "also", "way", "include", "exclude", "species", "candidates", "panel_of",
     "draws", "seed",
 )  # fmt: skip
+_FACTORS = ("factors", "domains", "hold", "truth", "checks", "sets", "seed")
 _WEIGH = ("clusters", "seeds", "align", "truth", "empty", "seed")
 
 OFFERS: Offers = {
@@ -32,6 +33,7 @@ OFFERS: Offers = {
     ("fusemap", "ligands"): _LIGANDS,
     ("fusemap", "panel"): _PANEL,
     ("spatialglue", "integrate_modalities"): _WEIGH,
+    ("inspire", "integrate_sections"): _FACTORS,
 }
 
 

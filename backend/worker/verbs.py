@@ -8,6 +8,7 @@ from typing import Any
 
 from backend.intake.mapping import ReadMapping, safe_id
 from backend.worker.contacts import contacts, ligands
+from backend.worker.factors import integrate_sections
 from backend.worker.panel import panel
 from backend.worker.register import register
 from backend.worker.weigh import integrate_modalities
@@ -91,5 +92,6 @@ VERBS: Verbs = {
     ("fusemap", "ligands"): ligands,
     ("fusemap", "panel"): panel,
     ("spatialglue", "integrate_modalities"): integrate_modalities,
+    ("inspire", "integrate_sections"): integrate_sections,
     ("fusemap", "register"): register,
 }

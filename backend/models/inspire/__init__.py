@@ -1,0 +1,1 @@
+"""INSPIRE: spatial factors and gene programs of many sections, present or absent in each."""
