@@ -18,6 +18,7 @@ from backend.cli import (
     parity,
     register,
     serve,
+    soscope,
     spatialglue,
 )
 from backend.cli.console import say
@@ -60,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
         layout,
         factors,
         spatialglue,
+        soscope,
         panel,
         contacts,
         serve,

@@ -24,6 +24,10 @@ _PANEL = (
 )  # fmt: skip
 _FACTORS = ("factors", "domains", "hold", "truth", "checks", "sets", "seed")
 _WEIGH = ("clusters", "seeds", "align", "truth", "empty", "seed")
+_ENHANCE = (
+    "factor", "shape", "genes", "domains", "check", "use_image", "pixels", "scale", "section",
+    "seed",
+)  # fmt: skip
 
 OFFERS: Offers = {
     ("fusemap", "annotate"): ("seed",),
@@ -34,6 +38,7 @@ OFFERS: Offers = {
     ("fusemap", "panel"): _PANEL,
     ("spatialglue", "integrate_modalities"): _WEIGH,
     ("inspire", "integrate_sections"): _FACTORS,
+    ("soscope", "enhance"): _ENHANCE,
 }
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from backend.intake.mapping import ReadMapping, safe_id
 from backend.worker.contacts import contacts, ligands
+from backend.worker.enhance import enhance
 from backend.worker.factors import integrate_sections
 from backend.worker.panel import panel
 from backend.worker.register import register
@@ -94,4 +95,5 @@ VERBS: Verbs = {
     ("spatialglue", "integrate_modalities"): integrate_modalities,
     ("inspire", "integrate_sections"): integrate_sections,
     ("fusemap", "register"): register,
+    ("soscope", "enhance"): enhance,
 }

@@ -1,0 +1,211 @@
+"""Subspots of a file or an atlas section: reading, enhancing, and what is written.
+
+Sections of the ``TaskResult``: one of subspots per section of spots, id ``SECTION.subspots``, whose
+counts are expected expression (``rate``); names are those of the spots with a number behind.
+
+Columns: ``label:domain`` of spots and subspots (the same groups); ``score:residual`` of spots;
+``score:uncertainty`` of subspots.
+
+Matrices (per section of subspots): ``rate``, ``split``, ``sd`` (n, genes); ``parent`` (n, 1), row
+of the spot in its section.
+
+Figures (JSON)
+
+- ``mode``, ``sections`` (titles), ``spots``, ``subspots``, ``genes_enhanced``, ``shapes`` and
+  ``pitches`` by section, ``domains`` (count), ``tiles``
+- ``method``: "model", "bilinear" or "copy", what the self-merge check chose
+- ``gain``: ``expected`` (change of deviance against rescaled bilinear, a share, below zero is
+  better), ``little`` (whether it is not worth speaking of), ``copy`` (the same for copying),
+  ``blocks`` (merged spots); None where too few spots could be merged
+- ``gate``: ``image``, ``shuffled``, ``rotated`` (evidence, 0 to 1), ``threshold``, ``used``; None
+  without an image
+- ``kernel``: ``length`` (pitches), ``image_share``, ``noise``; means over factors and choices
+- ``kappa_median``, ``uncertainty_median``; ``split_error``: worst relative error of the sums
+- ``genes``: list of {gene, mean (counts per spot), gain (self-merge, None where not tried), kappa,
+  error (mean sd over mean rate)}, most abundant first
+- ``warnings`` (sentences), ``how_to_read`` (sentences by figure), ``seconds`` by step
+- ``image``: {source, width, height} or None
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from backend.core.data import SectionData, TaskResult
+from backend.core.errors import BadFile, BadRequest, Fault
+from backend.core.job import RunContext
+from backend.core.settings import Limits
+from backend.intake.mapping import ReadMapping
+from backend.intake.read import read_h5ad
+from backend.intake.structure import check_signature, check_structure
+from backend.models.soscope.tasks import EnhanceParams, enhance, layout_of
+from backend.runs.enhance_files import write_enhanced, write_gain
+from backend.runs.enhance_image import TissueImage, image_features, image_of_file
+from backend.store.atlas import Atlas
+
+
+@dataclass(frozen=True, slots=True)
+class ImageChoice:
+    """Which image to use.
+
+    Parameters
+    ----------
+    path : Path or None
+        An image file; the one inside the h5ad file where None.
+    pixels : str
+        ``obsm/KEY`` with pixel coordinates, or "stretch"; found where empty.
+    scale : float or None
+        Pixels of the image per unit of these coordinates.
+    use : bool
+        Whether to look for an image at all.
+    overlay : Path or None
+        Where spots over the image are drawn if they do not fit.
+    """
+
+    path: Path | None = None
+    pixels: str = ""
+    scale: float | None = None
+    use: bool = True
+    overlay: Path | None = None
+
+
+def enhance_file(
+    path: Path,
+    params: EnhanceParams,
+    ctx: RunContext,
+    *,
+    out_h5ad: Path | None = None,
+    out_csv: Path | None = None,
+    image: ImageChoice | None = None,
+    section: str = "",
+    mapping: ReadMapping | None = None,
+) -> tuple[list[SectionData], TaskResult]:
+    """Read spots, enhance them, write what was asked for.
+
+    Parameters
+    ----------
+    path : Path
+        .h5ad file, only read.
+    params : EnhanceParams
+    ctx : RunContext
+    out_h5ad, out_csv : Path or None
+        Subspots with layers ``rate``, ``split`` and ``sd``; gain by gene.
+    image : ImageChoice, optional
+    section : str
+        Id of the section; needed with an image where the file has several. All where empty.
+    mapping : ReadMapping, optional
+
+    Returns
+    -------
+    list of SectionData, TaskResult
+        The spots, and the result.
+
+    Raises
+    ------
+    BadFile, BadRequest, TooLarge, Cancelled
+    """
+    chosen = image or ImageChoice()
+    if out_h5ad is not None and out_h5ad.exists() and out_h5ad.samefile(path):
+        raise BadRequest("The result would overwrite its input.", "Choose another output file.")
+    ctx.step(0.0, "Reading the spots")
+    _refuse_structure(path)
+    sections = _wanted(read_h5ad(path, mapping), section)
+    features: dict[str, NDArray[np.float32]] = {}
+    seen: TissueImage | None = None
+    if chosen.use:
+        if chosen.path is not None and len(sections) > 1:
+            listed = ", ".join(s.id for s in sections[:8])
+            raise BadRequest(
+                f"There are {len(sections)} sections and one image.",
+                f"Name the section that it shows: {listed}.",
+            )
+        for one in sections:
+            ctx.step(0.03, f"Looking at the image of {one.title}")
+            seen = image_of_file(path, one, chosen.path, chosen.pixels, chosen.scale)
+            if seen is not None:
+                layout = layout_of(one, params)
+                features[one.id] = image_features(seen, layout, one, chosen.overlay)
+    result = enhance(sections, params, ctx.part(0.2, 0.9), features=features or None)
+    result = replace(result, figures={**result.figures, "image": _about(seen)})
+    _write(sections, result, out_h5ad, out_csv, ctx)
+    return sections, result
+
+
+def enhance_sections(
+    atlas: Path,
+    names: Sequence[str],
+    params: EnhanceParams,
+    ctx: RunContext,
+    *,
+    out_h5ad: Path | None = None,
+    out_csv: Path | None = None,
+) -> tuple[list[SectionData], TaskResult]:
+    """Enhance sections of an atlas, together and without an image; as ``enhance_file``.
+
+    Raises
+    ------
+    BadRequest
+        If no section is named.
+    """
+    if not names:
+        raise BadRequest("No section is named.", "Choose a section of spots.")
+    store = Atlas.open(atlas)
+    sections = [store.load(name) for name in names]
+    result = enhance(sections, params, ctx.part(0.05, 0.9))
+    result = replace(result, figures={**result.figures, "image": None})
+    _write(sections, result, out_h5ad, out_csv, ctx)
+    return sections, result
+
+
+def _refuse_structure(path: Path) -> None:
+    """Refuse files that are no HDF5, or that lead to other files, before anything is read."""
+    if not path.is_file():
+        fault = Fault("there is no such file", str(path), "an .h5ad file", "Check its name.")
+        raise BadFile(path.name, [fault])
+    found = [f for f in [check_signature(path)] if f is not None]
+    if not found:
+        with h5py.File(path, "r") as file:
+            found = check_structure(file, Limits())
+    if found:
+        raise BadFile(path.name, [f.as_fault() for f in found])
+
+
+def _wanted(sections: list[SectionData], name: str) -> list[SectionData]:
+    if not name:
+        return sections
+    found = [s for s in sections if name in (s.id, s.title)]
+    if not found:
+        raise BadRequest(
+            f"There is no section '{name[:60]}'.",
+            f"There is {', '.join(s.id for s in sections[:12])}.",
+        )
+    return found
+
+
+def _about(image: TissueImage | None) -> dict[str, Any] | None:
+    if image is None:
+        return None
+    height, width = image.rgb.shape[:2]
+    return {"source": image.source, "width": width, "height": height}
+
+
+def _write(
+    sections: Sequence[SectionData],
+    result: TaskResult,
+    out_h5ad: Path | None,
+    out_csv: Path | None,
+    ctx: RunContext,
+) -> None:
+    ctx.step(0.92, "Writing files")
+    if out_h5ad is not None:
+        write_enhanced(out_h5ad, sections, result)
+    if out_csv is not None:
+        write_gain(out_csv, result.figures)
+    ctx.report(1.0, "Done")
