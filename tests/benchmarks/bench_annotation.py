@@ -1,11 +1,12 @@
 """Figures of annotation on real data: a table on stderr, JSON on stdout.
 
 python -m tests.benchmarks.bench_annotation ATLAS.zarr [--parts sections,technologies,unseen]
-    [--datasets FOLDER] [--cells 10000] [--seed 0]
+    [--datasets FOLDER] [--cells 10000] [--seed 0] [--epochs 15] [--pairs a+b,c+d]
 
 sections      one section of a data set of two held out of training, both ways
 technologies  every labelled data set held out whole; labels from all others, and from each
 unseen        a class left out of training: how well novelty tells its cells (AUROC)
+published     the published procedure on pairs of data sets, or on the sections of one
 foreign       files of other tissues under FOLDER, which should be refused
 time          a query of ``--cells`` cells, reading to annotated, with the peak of memory
 
@@ -23,6 +24,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -41,10 +43,12 @@ from backend.models.common.baselines import harmony_space, knn_labels, shared_co
 from backend.models.common.calibration import calibration_error, reliability
 from backend.models.common.prep import normalised
 from backend.models.fusemap.model import Model, from_checkpoint
+from backend.models.fusemap.parity.settings import Settings
 from backend.models.fusemap.tasks import AnnotateParams, annotate
 from backend.models.fusemap.train import TrainParams, train
 from backend.runs.sections import load_measured
 from backend.store.atlas import Atlas
+from tests.benchmarks.published import Published, train_published
 
 NEIGHBOURS = (5, 15, 30)
 #: Cells of a reference, and of a query of a baseline, at most.
@@ -71,6 +75,13 @@ LAYERS = {
     "VISp VI": "L6",
 }
 LABELS = ("class", "type", "region")
+#: Data sets that the published procedure is trained on together; labels go both ways.
+PUBLISHED_PAIRS = (
+    "starmap_mpfc",
+    "starmap_v1_1020+starmap_mpfc",
+    "osmfish_sscortex+starmap_v1_1020",
+    "osmfish_sscortex+starmap_mpfc",
+)
 Names = NDArray[Any]
 
 
@@ -92,6 +103,8 @@ def main() -> None:
         out["technologies"] = list(_technologies(sections, args.seed))
     if "unseen" in parts:
         out["unseen"] = list(_unseen(sections, args.seed))
+    if "published" in parts:
+        out["published"] = list(_published(sections, args))
     if "foreign" in parts or "time" in parts:
         model = _trained(sections, args.seed)
         if "foreign" in parts:
@@ -108,6 +121,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--datasets", type=Path, default=Path("datasets"))
     parser.add_argument("--cells", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--epochs", type=int, default=Settings().epochs, help="of each phase")
+    parser.add_argument("--pairs", type=lambda t: t.split(","), default=list(PUBLISHED_PAIRS))
     return parser.parse_args()
 
 
@@ -292,6 +307,44 @@ def _technology(
         used = results[0].figures[query[0].id]["labels"][label]["taxonomy"]
         _say(_row("technology", name, other or f"chosen: {used}", label, found))
         yield {"query": name, "reference": other or "chosen", "used": used, "label": label, **found}
+
+
+def _published(
+    sections: Sequence[SectionData], args: argparse.Namespace
+) -> Iterator[dict[str, Any]]:
+    """Train as published on a data set or two, and transfer their labels both ways."""
+    for pair in args.pairs:
+        names = pair.split("+")
+        own = [s for s in sections if s.dataset in names and set(s.labels) & set(LABELS)]
+        started = time.perf_counter()
+        made = train_published(own, args.seed, Settings(epochs=args.epochs))
+        _say(f"{pair}: {time.perf_counter() - started:.0f} s, {len(made.fitted.history)} epochs")
+        side = [s.id for s in own] if len(names) == 1 else [s.dataset for s in own]
+        for query, label in product(sorted(set(side)), LABELS):
+            asked = [i for i, name in enumerate(side) if name == query]
+            known = [i for i, name in enumerate(side) if name != query]
+            if all(label in own[i].labels for i in (*asked, *known)):
+                yield _transferred(made, known, asked, label, args.seed)
+
+
+def _transferred(
+    made: Published, known: Sequence[int], asked: Sequence[int], label: str, seed: int
+) -> dict[str, Any]:
+    """Score the published classifier on one label of the query."""
+    names, truth = (
+        np.concatenate([_names(made.sections[i], label) for i in side]) for side in (known, asked)
+    )
+    guess = made.labels(known, names, asked, of_places=label == "region", seed=seed)
+    fair = np.isin(truth, list(set(names) - {""}))
+    found = {
+        "query": made.sections[asked[0]].id,
+        "reference": made.sections[known[0]].id,
+        "label": label,
+        "cells": int(fair.sum()),
+        "published": _scores(truth[fair], guess[fair]) if fair.any() else None,
+    }
+    _say(" | ".join(str(v) for v in found.values()))
+    return found
 
 
 def _without(section: SectionData, label: str, name: str) -> SectionData:

@@ -43,8 +43,7 @@ from backend.models.common.agreement import cluster_ari, cross_section_accuracy,
 from backend.models.common.baselines import knn_labels, knn_values, principal_components
 from backend.models.fusemap.model import from_checkpoint
 from backend.models.fusemap.parity.mapping import map_query
-from backend.models.fusemap.parity.outputs import impute
-from backend.models.fusemap.parity.prepare import Measured, processed
+from backend.models.fusemap.parity.prepare import processed
 from backend.models.fusemap.parity.settings import Settings
 from backend.models.fusemap.parity.train import fit
 from backend.models.fusemap.parity.transfer import transfer
@@ -52,6 +51,7 @@ from backend.models.fusemap.tasks import embed
 from backend.models.fusemap.train import TrainParams, train
 from backend.runs.parity_fusemap import measured
 from backend.runs.threesections import full_counts, hidden_genes, read_threesections
+from tests.benchmarks.published import train_published
 
 Table = NDArray[np.floating[Any]]
 
@@ -77,25 +77,9 @@ def parity(
     **options: Any,
 ) -> Found:  # fmt: skip
     """Fit as published; cells that its filters drop get the mean of the others."""
-    given = [Measured(s.counts, s.genes, s.xy, s.id) for s in sections]
-    made = fit(given, Settings(epochs=epochs, **options), RunContext(seed=seed))
-    guess, cell, niche = [], [], []
-    for v, (s, genes) in enumerate(zip(sections, wanted, strict=True)):
-        f = made.sections[v]
-        known = [g for g in genes if g.upper() in made.genes]
-        place = [i for i, g in enumerate(genes) if g.upper() in made.genes]
-        values = np.zeros((s.n_cells, len(genes)), dtype=np.float32)
-        values[:, place] = _filled(impute(made, v, known), f.cells, s.n_cells)
-        guess.append(values)
-        cell.append(_filled(f.cell, f.cells, s.n_cells))
-        niche.append(_filled(f.niche, f.cells, s.n_cells))
-    return Found(guess, cell, niche, len(made.history))
-
-
-def _filled(values: Table, rows: NDArray[np.int64], n: int) -> Table:
-    out = np.tile(values.mean(axis=0), (n, 1))
-    out[rows] = values
-    return out
+    made = train_published(sections, seed, Settings(epochs=epochs, **options))
+    guess = [made.imputed(v, genes) for v, genes in enumerate(wanted)]
+    return Found(guess, made.cell, made.niche, len(made.fitted.history))
 
 
 def default(

@@ -1,16 +1,18 @@
 """Imputation of hidden genes beside its baselines, as a table and as JSON.
 
 python -m tests.benchmarks.bench_imputation cortex DATASETS [--draws 5] [--seed 100] [--json OUT]
+    [--published 15]
 python -m tests.benchmarks.bench_imputation sections PARITY [--json OUT]
 
 ``cortex``: 20 % of the genes that a data set shares with another are hidden in all its sections;
 starmap_v1_1020, merfish_mop and starmap_mpfc each lose theirs in every draw. Genes are split by the
 first bit of the SHA-256 of their name: whatever was developed on this test only ever scored the
 genes with bit 0, draws here are of those with bit 1. Scale, numbers of factors, refinement, slopes
-and confidence are chosen by the training itself on bridge genes that are not hidden.
+and confidence are chosen by the training itself on bridge genes that are not hidden. With
+``--published`` the published procedure is trained too, of so many epochs for each of its phases.
 
-``sections``: the three simulated sections of the method notes. The counts of their unmeasured genes
-are not kept, so they are drawn again from the true rates with the generator's noise (three times).
+``sections``: the three simulated sections of the method notes, with the very counts that their
+unmeasured genes would have shown.
 """
 
 from __future__ import annotations
@@ -39,8 +41,18 @@ from backend.models.common.baselines import harmony_space, knn_values, principal
 from backend.models.common.prep import Prepared, gene_index, prepare, union_of_genes
 from backend.models.fusemap.bridges import correlation
 from backend.models.fusemap.model import Model, from_checkpoint
+from backend.models.fusemap.parity.settings import Settings
 from backend.models.fusemap.tasks import embed
 from backend.models.fusemap.train import TrainParams, train
+from backend.runs.fixture import read_arrays
+from backend.runs.threesections import (
+    TRUTH,
+    gene_number,
+    hidden_genes,
+    read_threesections,
+    true_scores,
+)
+from tests.benchmarks.published import train_published
 
 DATASETS = ("starmap_v1_1020", "merfish_mop", "starmap_mpfc")
 SHARE, NEIGHBOURS, COMPONENTS, PENALTY = 0.2, 50, 20, 100.0
@@ -176,6 +188,16 @@ def fusemap(h: Hidden, params: TrainParams) -> tuple[list[Table], list[dict[str,
     return values, about, model
 
 
+def _published(h: Hidden, epochs: int) -> list[Table]:
+    """Train as published on what is left, and impute the hidden genes."""
+    made = train_published(h.sections, 0, Settings(epochs=epochs))
+    name = {i: g for g, i in h.index.items()}
+    return [
+        made.imputed(s, [name[i] for i in genes.tolist()]).astype(float)
+        for s, genes in enumerate(h.genes)
+    ]
+
+
 def _expectations(
     model: Model, rows: NDArray[np.int64], certainty: Any, value: Table, truth: Table
 ) -> dict[str, Any]:
@@ -196,7 +218,7 @@ def _expectations(
     return out
 
 
-def cortex(root: Path, draws: int, seed: int) -> dict[str, Any]:
+def cortex(root: Path, draws: int, seed: int, published: int = 0) -> dict[str, Any]:
     """Run the test; means over genes and sections, then over draws."""
     sections = cortex_sections(root)
     rows: list[dict[str, Any]] = []
@@ -211,6 +233,8 @@ def cortex(root: Path, draws: int, seed: int) -> dict[str, Any]:
         started = time.perf_counter()
         methods["FuseMap"], about, model = fusemap(h, TrainParams(parts=False))
         seconds = time.perf_counter() - started
+        if published:
+            methods["as published"] = _published(h, published)
         rows.append(_draw_figures(h, methods, about, model, seconds))
         sys.stderr.write(f"draw {seed + d}: {json.dumps(rows[-1]['r'])}\n")
     return {"seeds": list(range(seed, seed + draws)), "draws": rows, "mean": _mean_of(rows)}
@@ -278,48 +302,27 @@ def table(mean: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def simulated_sections(root: Path) -> tuple[list[SectionData], list[Any]]:
-    """Read the three simulated sections and their labels."""
-    import anndata
-
-    files = [anndata.read_h5ad(root / f"threesections_s{i}.h5ad") for i in range(3)]
-    sections = [
-        SectionData(
-            id=f"s{i}",
-            title=f"Section {i}",
-            xy=np.asarray(a.obsm["spatial"], np.float32),
-            counts=csr_matrix(a.X, dtype=np.float32),
-            genes=tuple(a.var_names),
-            names=np.array(a.obs_names),
-            dataset=f"d{i}",
-        )
-        for i, a in enumerate(files)
-    ]
-    return sections, [a.obs for a in files]
-
-
 def simulated(root: Path) -> dict[str, Any]:
     """Return imputation r, attainable r, type and region ARI and seconds on the fixture."""
-    sections, labels = simulated_sections(root)
-    truth = np.load(root / "threesections_truth.npz")
+    truth = read_arrays(root / "threesections_truth.npz", TRUTH)
+    made = read_threesections(root / "threesections_truth.npz")
+    sections = [replace(s.data, id=f"s{i}", dataset=f"d{i}") for i, s in enumerate(made)]
     started = time.perf_counter()
     params = TrainParams(trust=False)
     model = from_checkpoint(train(sections, params, RunContext()))
     seconds = time.perf_counter() - started
     found = [embed(s, model) for s in sections]
-    number = np.array([int(g.removeprefix("GENE")) for g in model.genes])
+    number = np.array([gene_number(g) for g in model.genes])
     imputed, attainable = [], []
-    for seed in range(3):
-        rng = np.random.default_rng(seed)
-        for s, (section, obs) in enumerate(zip(sections, labels, strict=True)):
-            effect, counts = _measured_again(truth, obs, s, rng)
-            hidden = ~np.isin(number, [int(g.removeprefix("GENE")) for g in section.genes])
-            y = counts[:, number[hidden]]
-            score = found[s].z @ model.gene_embedding[hidden].T
-            imputed.append((s, correlation(score.astype(float), y).mean()))
-            attainable.append((s, correlation(np.exp(effect / 2)[:, number[hidden]], y).mean()))
-    types = np.concatenate([obs.cell_type.to_numpy() for obs in labels])
-    regions = np.concatenate([obs.region.to_numpy() for obs in labels])
+    for s, section in enumerate(made):
+        hidden = np.isin(number, hidden_genes(section))
+        y = _log_counts(section.full)[:, number[hidden]]
+        score = found[s].z @ model.gene_embedding[hidden].T
+        imputed.append((s, correlation(score.astype(float), y).mean()))
+        effect = true_scores(truth, section)[:, number[hidden]]
+        attainable.append((s, correlation(np.exp(effect / 2), y).mean()))
+    types = np.concatenate([s.types for s in made])
+    regions = np.concatenate([s.regions for s in made])
     params_used = model.about["params"]
     return {
         "imputation_r": _by_section(imputed),
@@ -331,17 +334,10 @@ def simulated(root: Path) -> dict[str, Any]:
     }
 
 
-def _measured_again(truth: Any, obs: Any, s: int, rng: np.random.Generator) -> tuple[Table, Table]:
-    """True effects of all genes, and log1p-normalised counts drawn from the true rates."""
-    kind = obs.cell_type.str[1:].astype(int).to_numpy()
-    region = obs.region.str[1:].astype(int).to_numpy()
-    effect = truth["TE"][kind] + truth["RE"][region]
-    n, g = effect.shape
-    size = (1.0, 0.6, 1.5)[s] * np.exp(rng.normal(0, 0.3, n))
-    rate = np.exp(truth["base"] + effect + rng.normal(0, 0.35, g)) * size[:, None]
-    counts = rng.poisson(rate * rng.gamma(4, 0.25, (n, g)))
+def _log_counts(counts: NDArray[np.int64]) -> Table:
+    """Log1p of counts per median depth."""
     total = counts.sum(axis=1, keepdims=True)
-    return effect, np.log1p(counts * np.median(total) / np.maximum(total, 1))
+    return np.log1p(counts * np.median(total) / np.maximum(total, 1))
 
 
 def _by_section(pairs: list[tuple[int, float]]) -> list[float]:
@@ -361,10 +357,11 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--draws", type=int, default=5)
     parser.add_argument("--seed", type=int, default=100)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--published", type=int, default=0, help="epochs of each published phase")
     args = parser.parse_args(arguments)
     torch.set_num_threads(1)
     if args.test == "cortex":
-        out = cortex(args.root, args.draws, args.seed)
+        out = cortex(args.root, args.draws, args.seed, args.published)
         sys.stdout.write(table(out["mean"]) + "\n")
     else:
         out = simulated(args.root)
