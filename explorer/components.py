@@ -91,6 +91,16 @@ def key_values(pairs: Sequence[tuple[Child, Child]]) -> html.Div:
     return html.Div([html.Span(part) for pair in pairs for part in pair], className="kv")
 
 
+def caution(text: str) -> Child:
+    """Return a sentence with a warning glyph; nothing for an empty one."""
+    if not text:
+        return None
+    return html.P(
+        [html.Span(icon("warn"), className="warn", **{"aria-label": "Warning"}), f" {text}"],
+        className="s t2 gap caution",
+    )
+
+
 def section(title: Child, *children: Child, aside: Child = None) -> html.Div:
     """Return a block of a panel with its heading."""
     heading = html.H3([html.Span(title), aside] if aside is not None else title)

@@ -11,6 +11,7 @@ from backend.cli.console import command, context, say, show
 from backend.core.errors import BadRequest, StoreExists
 from backend.core.geometry import TileAddress
 from backend.core.layers import LayerKey, Style, TileKey
+from backend.core.trust import FEW_BRIDGE_GENES, few_bridges_text
 
 
 def add_commands(commands: Any) -> None:
@@ -138,6 +139,7 @@ def _facts(atlas: Any) -> dict[str, Any]:
         "labels": {name: len(atlas.label(name).categories) for name in atlas.labels()},
         "numbers": [str(key) for key in atlas.numbers()],
         "embedded_sections": len(embedding.sections) if embedding else 0,
+        "few_bridge_genes": _few_bridges(embedding),
         "bytes": atlas.n_bytes,
         "sections": [
             {
@@ -157,6 +159,12 @@ def _facts(atlas: Any) -> dict[str, Any]:
     }
 
 
+def _few_bridges(embedding: Any) -> dict[str, int]:
+    """Return the data sets whose imputation rests on few shared genes, and how many those are."""
+    provenance = embedding.provenance if embedding else None
+    return dict(provenance.parameters.get(FEW_BRIDGE_GENES, {})) if provenance else {}
+
+
 def _facts_text(facts: dict[str, Any]) -> str:
     simulated = " (simulated)" if facts["simulated"] else ""
     lines = [
@@ -166,6 +174,7 @@ def _facts_text(facts: dict[str, Any]) -> str:
         "Labels: " + ", ".join(f"{n} ({c})" for n, c in facts["labels"].items()),
         f"Sections with an embedding: {facts['embedded_sections']}",
     ]
+    lines += [few_bridges_text(*entry) for entry in facts["few_bridge_genes"].items()]
     groups: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
     for section in facts["sections"]:
         key = (section["dataset"], section["technology"], section["unit"])

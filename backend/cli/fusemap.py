@@ -9,6 +9,7 @@ from typing import Any
 
 from backend.cli.console import command, context, say, show
 from backend.core.errors import BadCheckpoint, BadRequest, StoreExists
+from backend.core.trust import FEW_BRIDGE_GENES, few_bridges, few_bridges_text
 
 #: Models that ``train`` knows.
 MODELS = ("fusemap",)
@@ -54,8 +55,16 @@ def run_train(args: argparse.Namespace) -> None:
         raise BadRequest(f"--epochs is {args.epochs}.", "Give a number above zero.")
     checkpoint = _train_published(args) if args.mode == "parity" else _train_default(args)
     metrics = checkpoint.card.get("metrics", {})
+    few = few_bridges(checkpoint.card)
+    found = {**metrics, FEW_BRIDGE_GENES: few} if few else metrics
     if os.environ.get("RANK", "0") == "0":
-        show(metrics, args.json, lambda m: f"Wrote {args.out}.\n" + _lines(m))
+        show(found, args.json, lambda _: _trained(args.out, metrics, few))
+
+
+def _trained(out: Path, metrics: dict[str, Any], few: dict[str, int]) -> str:
+    """Return the figures of a training, and which data sets rest on few shared genes."""
+    flagged = [few_bridges_text(*entry) for entry in few.items()]
+    return "\n".join([f"Wrote {out}.", _lines(metrics), *flagged])
 
 
 def _left_out(args: argparse.Namespace) -> tuple[str, ...]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,10 @@ from backend.core.layers import LayerKey
 CERTAINTY = LayerKey("confidence", "imputation")
 #: What imputed values are; median depth is that of the sections that measured the gene.
 IMPUTED_UNIT = "log1p of counts per median depth, imputed"
+#: A data set that shares fewer genes than this with the others is flagged.
+FEW_BRIDGES = 50
+#: Parameter of the embedding's provenance that holds ``few_bridges``.
+FEW_BRIDGE_GENES = "few_bridge_genes"
 #: Plain baselines in the order of their codes, as a reader sees them.
 BASELINE_NAMES = ("nearest neighbours in shared genes", "ridge regression on shared genes")
 
@@ -57,3 +62,18 @@ def gene_trust(table: NDArray[np.float32] | None, gene: int) -> GeneTrust | None
     if table is None:
         return None
     return GeneTrust(*(float(v) for v in table[gene][:COLUMNS]))
+
+
+def few_bridges(card: Mapping[str, Any]) -> dict[str, int]:
+    """Return the flagged data sets of a checkpoint's card, and how many genes each shares."""
+    shared = card.get("bridge_genes", {})
+    return {name: int(shared[name]) for name in card.get("few_bridge_genes", ()) if name in shared}
+
+
+def few_bridges_text(name: str, shared: int) -> str:
+    """Say that what is imputed in a data set rests on little."""
+    noun = "gene" if shared == 1 else "genes"
+    return (
+        f"{name} shares only {shared} {noun} with other data sets (fewer than {FEW_BRIDGES}): "
+        "what is imputed there rests on little."
+    )

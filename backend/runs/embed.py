@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from backend.core.data import Column, Provenance, SectionInfo, TaskResult
 from backend.core.errors import NoSharedGenes, TooFewCells
 from backend.core.job import RunContext
-from backend.core.trust import CERTAINTY
+from backend.core.trust import CERTAINTY, FEW_BRIDGE_GENES, few_bridges
 from backend.models.common.checkpoint import load_checkpoint
 from backend.models.fusemap.card import CARD
 from backend.models.fusemap.model import Model, from_checkpoint
@@ -79,7 +79,7 @@ def embed_atlas(
     provenance = Provenance(
         CARD.name,
         CARD.version,
-        {"checkpoint": checkpoint_name(Path(checkpoint)), **_interval(model)},
+        _parameters(model, Path(checkpoint)),
         int(model.about["seed"]),
         tuple(done),
     )
@@ -173,6 +173,15 @@ def _certainty(spool: Spool, sections: Sequence[str]) -> tuple[Column, ...]:
         for section in sections
         if spool.has(section, _CERTAINTY)
     )
+
+
+def _parameters(model: Model, checkpoint: Path) -> dict[str, Any]:
+    """Return what the record says of the checkpoint: its name, flagged data sets, intervals."""
+    return {
+        "checkpoint": checkpoint_name(checkpoint),
+        FEW_BRIDGE_GENES: few_bridges(model.about),
+        **_interval(model),
+    }
 
 
 def _interval(model: Model) -> dict[str, Any]:

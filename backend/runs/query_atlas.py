@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.core.data import Label, SectionData, TaskResult
+from backend.core.data import Label, Provenance, SectionData, TaskResult
 from backend.core.job import RunContext
 from backend.core.layers import LIKELIEST, likely_layers
+from backend.core.trust import FEW_BRIDGE_GENES, FEW_BRIDGES
 from backend.models.fusemap.model import Model
 from backend.models.fusemap.tasks import embed
 from backend.runs.embed import gene_rows, quantised
@@ -179,12 +180,24 @@ def _write_embedding(
         rows[name] = (np.concatenate([small[i.id] for i in query.sections()]), scale)
     write_result(
         path,
-        TaskResult(provenance=result.provenance),
+        TaskResult(provenance=_flagged(result, query)),
         embeddings=rows,
         genes=_gene_table(model, query.genes.symbol, result),
         checkpoint=checkpoint,
         embedded=tuple(parts),
     )
+
+
+def _flagged(result: TaskResult, query: Atlas) -> Provenance:
+    """Return the provenance with the data sets that share few genes with the checkpoint."""
+    assert result.provenance is not None
+    used = {
+        info.dataset or info.id: int(result.figures[info.id]["genes"]["used"])
+        for info in query.sections()
+    }
+    few = {name: n for name, n in used.items() if n < FEW_BRIDGES}
+    parameters = {**result.provenance.parameters, FEW_BRIDGE_GENES: few}
+    return replace(result.provenance, parameters=parameters)
 
 
 def _gene_table(

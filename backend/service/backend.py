@@ -31,7 +31,7 @@ from backend.jobs.queue import RECORD, JobQueue, NotFinished
 from backend.service import cells, search, selections, space, summary, tables
 from backend.service.answer_tables import class_table, gene_table, section_table
 from backend.service.answers import Answers
-from backend.service.layers import annotation_test, describe, expected_r
+from backend.service.layers import annotation_test, bridges_note, describe, expected_r
 from backend.service.planes import MONTAGE, QUERY_PREFIX, Plane, Planes, result_of
 from backend.store.atlas import Atlas
 from backend.store.place import Place
@@ -151,6 +151,7 @@ class Backend:
             "edition": plane.atlas.edition,
             "kind": kind,
             "embedded": embedding is not None and info.id in embedding.sections,
+            "few_bridges": bridges_note(plane.atlas, info.id),
             "registered": space.summary_of(self._space_of(plane.atlas), info.id),
         }
 
@@ -204,6 +205,11 @@ class Backend:
         """Return the r to expect of an imputed gene from the spread of its scores, or None."""
         atlas = self.planes.of(section)[0].atlas
         return expected_r(atlas, atlas.genes.index(key.name)) if key.kind == "imputed" else None
+
+    def bridges_note(self, section: str, key: LayerKey) -> str:
+        """Say where an imputed gene rests on few shared genes; nothing of other layers."""
+        plane, inner = self.planes.of(section)
+        return bridges_note(plane.atlas, inner) if key.kind == "imputed" else ""
 
     def can_fade(self, section: str, key: LayerKey) -> bool:
         """Return whether the certainty of a layer's cells is known, so that it can be drawn."""

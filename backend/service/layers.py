@@ -9,7 +9,12 @@ import numpy as np
 from backend.core.data import Provenance, SectionInfo
 from backend.core.errors import UnknownLayer
 from backend.core.layers import LayerInfo, LayerKey, Trust
-from backend.core.trust import IMPUTED_UNIT, gene_trust
+from backend.core.trust import (
+    FEW_BRIDGE_GENES,
+    IMPUTED_UNIT,
+    few_bridges_text,
+    gene_trust,
+)
 from backend.service.planes import MONTAGE, Plane
 from backend.service.search import is_imputable, is_measured
 from backend.store.atlas import Atlas
@@ -147,6 +152,17 @@ def trust_of(atlas: Atlas, gene: int) -> Trust | None:
     return Trust(
         known.held_out_r, known.baseline_r, "held-out r", known.baseline_name, TRUST_HOW + more
     )
+
+
+def bridges_note(atlas: Atlas, section: str) -> str:
+    """Say which data set of a section, or of the whole atlas, shares few genes with the others."""
+    embedding = atlas.embedding("cell")
+    provenance = embedding.provenance if embedding else None
+    few = (provenance.parameters if provenance else {}).get(FEW_BRIDGE_GENES) or {}
+    if section != MONTAGE:
+        info = atlas.section(section)
+        few = {n: few[n] for n in (info.dataset or info.id,) if n in few}
+    return " ".join(few_bridges_text(str(name), int(shared)) for name, shared in few.items())
 
 
 def expected_r(atlas: Atlas, gene: int) -> float | None:

@@ -15,6 +15,7 @@ from explorer.annotated import atlas_counts, is_annotated, threshold_block, your
 from explorer.components import (
     Child,
     button,
+    caution,
     icon_button,
     kbd,
     key_values,
@@ -229,6 +230,7 @@ def trust_block(backend: Backend, name: str, info: LayerInfo) -> Any:
     return section(
         "Trust",
         figures.trust_badge(info.trust, info.key.kind, expected),
+        caution(backend.bridges_note(name, info.key)),
         fade_row() if backend.can_fade(name, info.key) else None,
     )
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from backend.core.trust import COLUMNS, gene_trust
+from backend.core.trust import COLUMNS, few_bridges, few_bridges_text, gene_trust
 
 
 def test_row_is_read_by_name() -> None:
@@ -27,3 +27,10 @@ def test_gene_that_was_never_hidden_is_not_tested() -> None:
     assert found is not None
     assert not found.is_tested
     assert gene_trust(None, 0) is None
+
+
+def test_flagged_data_sets_come_with_their_number_of_shared_genes() -> None:
+    card = {"bridge_genes": {"merfish": 120, "smfish": 22}, "few_bridge_genes": ["smfish"]}
+    assert few_bridges(card) == {"smfish": 22}
+    assert few_bridges({}) == {}
+    assert few_bridges_text("smfish", 22).startswith("smfish shares only 22 genes with other")

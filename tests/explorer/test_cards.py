@@ -79,6 +79,20 @@ def test_a_section_card_names_its_commonest_class() -> None:
     assert "Inhibitory 35 %" in text(section_card(entry, ("Inhibitory", "35 %")))
 
 
+def test_a_section_card_warns_of_few_shared_genes() -> None:
+    entry = {
+        "title": "VISp",
+        "dataset": "smFISH",
+        "n_cells": 900,
+        "technology": "smFISH",
+        "extent": [0, 0, 1800, 1800],
+        "xy_unit": "um",
+    }
+    said = "smFISH shares only 22 genes"
+    assert said in text(section_card({**entry, "few_bridges": said}, None))
+    assert "shares only" not in text(section_card(entry, None))
+
+
 def test_a_refused_file_shows_every_fault_with_its_remedy() -> None:
     faults = [
         Fault("11 of 312 genes", "var_names", "60 symbols", "Map to mouse."),

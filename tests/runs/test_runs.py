@@ -12,6 +12,7 @@ import anndata
 import numpy as np
 import pytest
 
+from backend.cli.main import main
 from backend.core.errors import (
     BadRequest,
     Cancelled,
@@ -21,6 +22,7 @@ from backend.core.errors import (
 )
 from backend.core.job import RunContext
 from backend.core.layers import LayerKey
+from backend.core.settings import Settings
 from backend.models.common.checkpoint import load_checkpoint
 from backend.models.fusemap.tasks import embed
 from backend.runs import embed as embedding
@@ -28,6 +30,7 @@ from backend.runs.annotate import annotate_file
 from backend.runs.embed import embed_atlas
 from backend.runs.impute import impute_section
 from backend.runs.train import train_fusemap
+from backend.service import Backend
 from backend.store.atlas import Atlas
 from tests.runs.conftest import Trained
 
@@ -51,6 +54,23 @@ def test_section_with_labels_only_is_not_embedded(trained: Trained) -> None:
     assert not np.asarray(stored.values[atlas.section("bare").rows]).any()
     assert np.asarray(stored.values[atlas.section("s0").rows]).any()
     assert embed_atlas(trained.atlas, trained.checkpoint)["passed_over"] == ["bare"]
+
+
+def test_few_shared_genes_are_said_by_train_info_section_and_imputed_gene(
+    trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = "d0 shares only 40 genes with other data sets"
+    made = str(tmp_path / "quick.ckpt")
+    assert main(["train", "fusemap", str(trained.atlas), "-o", made, "--quick"]) == 0
+    assert said in capsys.readouterr().out
+    assert main(["info", str(trained.atlas)]) == 0
+    assert said in capsys.readouterr().out
+    backend = Backend(Settings(data=tmp_path / "data"), trained.atlas)
+    gene = LayerKey("imputed", backend.planes.main.atlas.genes.symbol[0])
+    assert said in backend.section_entry("s0")["few_bridges"]
+    assert backend.bridges_note("s0", gene).startswith(said)
+    assert "d1 shares" in backend.bridges_note("atlas", gene)
+    assert backend.bridges_note("s0", LayerKey("label", "type")) == ""
 
 
 def test_an_embedding_that_was_killed_goes_on_to_the_same_values(

@@ -21,8 +21,6 @@ from backend.models.fusemap.trial import Sample, without
 
 #: Parts that bridge genes are hidden in; a fifth of them at a time.
 HIDING_FOLDS = 5
-#: A data set with fewer bridge genes than this is flagged: its imputation rests on little.
-FEW_BRIDGES = 50
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,12 +20,13 @@ from scipy.sparse import csr_matrix
 from backend.core.data import SectionData
 from backend.core.errors import TooFewCells
 from backend.core.job import RunContext
+from backend.core.trust import FEW_BRIDGES
 from backend.models.common.checkpoint import Checkpoint
 from backend.models.common.factors import FactorFit, FactorState
 from backend.models.common.graphs import delaunay_graph
 from backend.models.common.prep import Prepared, gene_index, mean_level, prepare, union_of_genes
 from backend.models.fusemap.average import average
-from backend.models.fusemap.bridges import FEW_BRIDGES, HIDING_FOLDS, bridge_counts
+from backend.models.fusemap.bridges import HIDING_FOLDS, bridge_counts
 from backend.models.fusemap.choose import Choice, choose
 from backend.models.fusemap.fits import HiddenFits
 from backend.models.fusemap.genes import gene_table, levels_of, with_predictions
