@@ -93,6 +93,11 @@ POST   /api/modalities {"uploads": [ids]}    {"uploads", "card": MODALITIES}
 GET    /api/uploads/<id>/preflight           {"upload": UPLOAD, "preflight": PREFLIGHT}
 GET    /api/uploads/<id>/preview             {"xy": [[x, y], ...] <= 20,000, "n_cells",
                                               "genes_per_cell": {"edges", "counts", "median"}}
+POST   /api/uploads/<id>/image {"image": id}  {"image": {name, width, height, size, sha256}}
+                                             puts a finished upload, a JPEG, PNG or TIFF image of
+                                             the tissue, beside another; it is no upload any more
+GET    /api/uploads/<id>/spots               {"upload", "card": SPOTS}
+GET    /api/uploads/<id>/overlay.jpg[?section=]   the image with the spots of a section over it
 DELETE /api/uploads/<id>                     {"deleted": true}
 UPLOAD    = {id, name, size, received, complete, sha256 | null, chunk_bytes, expires (epoch s)}
 PREFLIGHT = {filename, ok, n_cells, n_genes, n_matched, n_panel, xy_unit: um|mm|px|"",
@@ -101,12 +106,14 @@ PREFLIGHT = {filename, ok, n_cells, n_genes, n_matched, n_panel, xy_unit: um|mm|
                          state: ok|warning|blocked, title, value, text, fix, where}]}
 MODALITIES = {ok, title, n_spots, modalities: [{name, kind, features, spots}], labels: [[name,
               classes]], align: strict|name|union, ways: [[align, spots]], differ, faults, seconds}
+SPOTS     = {ok, faults, n_spots, n_genes, unit, pixels (field, or ""), image: {name, width, height}
+             | null, sections: [{name, spots, pitch, pitch_px | null, outside (share) | null}]}
 A finding of ``finish`` that blocks is no error: the card shows it; POST /api/jobs refuses it (422).
 
 Jobs (read by anyone who has the id; cancelled by the session that made them)
 ---------------------------------------------------------------------------------------------------
 POST   /api/jobs {"model", "verb", "params": {}, "inputs": {"upload": id} | {"section": id}
-                  | {"sections": [ids]} | {"uploads": [ids]}}
+                  | {"sections": [ids]} | {"uploads": [ids]} | {"spots": id}}
                                              no section named: all that the verb can use
                                              202 {"job": JOB}; the same job when asked again
 GET    /api/jobs                             {"jobs": [JOB]}      of this session, newest first
@@ -115,6 +122,7 @@ DELETE /api/jobs/<id>                        {"job": JOB}         asks it to sto
 GET    /api/results/<id>                     what the job wrote for programs (its .json)
 GET    /api/results/<id>/record       what the job was asked and found, with its figures
 GET    /api/results/<id>/download?format=h5ad|csv|json   the file
+GET    /api/results/<id>/underlay.jpg        image of the tissue in coordinates of the section
 JOB = {id, model, verb, params, inputs, state: queued|running|done|failed|cancelled, fraction,
        message, seconds_left | null, position (0 = next) | null, created, started, finished,
        error | null, result | null, downloads: {"h5ad": url, "csv": url}, deleted_after (epoch s)
@@ -131,6 +139,7 @@ from werkzeug.wrappers import Response
 
 from backend.http.asking import add_questions
 from backend.http.reading import add_layers, add_reading
+from backend.http.spots import add_spots
 from backend.http.tiles import Tiles, add_tiles
 from backend.http.transfers import add_jobs, add_selections, add_uploads
 
@@ -149,7 +158,8 @@ def create_routes(backend: Backend, tiles: Tiles) -> Blueprint:
         Answers requests for tiles.
     """
     routes = Blueprint("atlas", __name__)
-    for add in (add_reading, add_layers, add_questions, add_selections, add_uploads, add_jobs):
+    reading = (add_reading, add_layers, add_questions, add_selections)
+    for add in (*reading, add_uploads, add_spots, add_jobs):
         add(routes, backend)
     add_tiles(routes, tiles)
 

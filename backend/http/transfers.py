@@ -11,6 +11,7 @@ from backend.core.job import Job
 from backend.http import queries
 from backend.http.answers import json_answer
 from backend.http.session import owner
+from backend.http.spots import inputs_of_spots
 from backend.intake.findings import Preflight
 
 if TYPE_CHECKING:
@@ -195,6 +196,8 @@ def _inputs(backend: Backend, asked: dict[str, Any]) -> dict[str, Any]:
             "sha256": upload.sha256,
             "atlas_version": version,
         }
+    if "spots" in asked:
+        return {**inputs_of_spots(backend, asked), "atlas_version": version}
     if "uploads" in asked:
         return {**_several(backend, _texts(asked, "uploads")), "atlas_version": version}
     sections = _named_sections(backend, asked)

@@ -30,7 +30,7 @@ from backend.intake.panel import GeneNames, best_panel, check_genes, lookup
 from backend.intake.places import check_coordinates
 from backend.intake.structure import check_signature, check_structure, unreadable
 
-__all__ = ["Finding", "Preflight", "inspect", "modalities", "preflight", "preview"]
+__all__ = ["Finding", "Preflight", "inspect", "modalities", "preflight", "preview", "spots"]
 
 #: Cells below which nothing can be said, and below which little.
 LEAST_CELLS, FEW_CELLS = 20, 200
@@ -102,6 +102,26 @@ def modalities(paths: Sequence[Path], limits: Limits) -> dict[str, Any]:
         fault = _exhausted().as_fault()
         return ModalityCard(faults=(fault,)).as_json()
     return answer
+
+
+def spots(path: Path, filename: str, image: Path | None, limits: Limits) -> dict[str, Any]:
+    """Return the card of a file of spots and its image, looked at in a child process.
+
+    Returns
+    -------
+    dict
+        As ``backend.intake.spots.look_at_spots``.
+    """
+    request = {
+        "filename": filename,
+        "image": str(image.absolute()) if image else "",
+        "limits": asdict(limits),
+    }
+    answer = _ask_child("spots", path, request)
+    if answer is not None:
+        return answer
+    nothing = {"n_spots": 0, "n_genes": 0, "unit": "", "sections": [], "pixels": ""}
+    return {"ok": False, "faults": [asdict(_exhausted().as_fault())], **nothing}
 
 
 def _ask_child(verb: str, path: Path, request: dict[str, Any]) -> dict[str, Any] | None:

@@ -12,6 +12,7 @@ from backend.core.settings import Limits
 from backend.intake.check import MEMORY_BYTES, SECONDS, inspect
 from backend.intake.glance import glance
 from backend.intake.modalities import look_at_modalities
+from backend.intake.spots import look_at_spots
 
 
 def main(verb: str, path: Path) -> None:
@@ -24,6 +25,9 @@ def main(verb: str, path: Path) -> None:
     elif verb == "modalities":
         paths = [path, *map(Path, request["more"])]
         answer = look_at_modalities(paths, Limits(**request["limits"])).as_json()
+    elif verb == "spots":
+        image = Path(request["image"]) if request["image"] else None
+        answer = look_at_spots(path, request["filename"], image, Limits(**request["limits"]))
     else:
         genes = SimpleNamespace(symbol=request["symbol"], ensembl=request["ensembl"])
         limits = Limits(**request["limits"])

@@ -38,8 +38,14 @@ class Picture:
     reduced: int = 1
 
 
-def picture_size(path: Path) -> tuple[int, int]:
+def picture_size(path: Path, name: str = "") -> tuple[int, int]:
     """Return width and height in pixels, without reading the pixels.
+
+    Parameters
+    ----------
+    path : Path
+    name : str
+        What messages call the file; that of ``path`` where empty.
 
     Raises
     ------
@@ -48,8 +54,23 @@ def picture_size(path: Path) -> tuple[int, int]:
     TooLarge
         If it has more than 800 million pixels.
     """
-    with _opened(path) as image:
+    with _opened(path, name) as image:
         return image.size
+
+
+def suffix_of(path: Path) -> str:
+    """Return the usual suffix of an image's format, such as ``.jpg``."""
+    with _opened(path) as image:
+        return FORMATS[str(image.format)][0]
+
+
+def thumbnail(path: Path, side: int) -> Image.Image:
+    """Return an image of at most ``side`` pixels on either side, as RGB."""
+    with _opened(path) as image:
+        image.draft("RGB", (side, side))
+        small = image.convert("RGB")
+    small.thumbnail((side, side))
+    return small
 
 
 def read_picture(path: Path, pitch: float = 1.0) -> Picture:
@@ -77,37 +98,38 @@ def read_picture(path: Path, pitch: float = 1.0) -> Picture:
         try:
             rgb = np.asarray(image.convert("RGB"))
         except (OSError, ValueError, SyntaxError) as error:
-            raise _bad(path, f"its pixels cannot be read ({error})") from error
+            raise _bad(path.name, f"its pixels cannot be read ({error})") from error
     return Picture(rgb, round(size[0] / rgb.shape[1]))
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
+def _opened(path: Path, name: str = "") -> Iterator[Image.Image]:
     """Open an image of a format that is read and a size that is allowed."""
+    called = name or path.name
     with warnings.catch_warnings():
         # The size is checked here, with a message of our own.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         try:
             image = Image.open(path, formats=list(FORMATS))
         except Image.DecompressionBombError as error:
-            raise _too_large(path, str(error)) from error
+            raise _too_large(called, str(error)) from error
         except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
-            raise _bad(path, "it is not an image that can be read") from error
+            raise _bad(called, "it is not an image that can be read") from error
     with image:
         width, height = image.size
         if width * height > MOST_PIXELS:
-            raise _too_large(path, f"{width:,} x {height:,} pixels")
+            raise _too_large(called, f"{width:,} x {height:,} pixels")
         yield image
 
 
-def _bad(path: Path, what: str) -> BadFile:
+def _bad(name: str, what: str) -> BadFile:
     """Return the error of a file that is no readable image."""
     return BadFile(
-        path.name,
+        name,
         [
             Fault(
                 what,
-                path.name,
+                name,
                 "a JPEG, PNG or TIFF image of the tissue",
                 "Export the image again as JPEG, PNG or TIFF.",
             )
@@ -115,10 +137,10 @@ def _bad(path: Path, what: str) -> BadFile:
     )
 
 
-def _too_large(path: Path, size: str) -> TooLarge:
+def _too_large(name: str, size: str) -> TooLarge:
     """Return the error of an image with too many pixels."""
     return TooLarge(
-        f"{path.name} has {size}; {MOST_PIXELS:,} can be read.",
+        f"{name} has {size}; {MOST_PIXELS:,} can be read.",
         "Export the image at half the resolution and halve the pixel coordinates with it; "
         f"{ENOUGH_PIXELS} pixels per subspot are enough.",
     )

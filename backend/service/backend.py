@@ -24,6 +24,7 @@ from backend.core.job import Job
 from backend.core.layers import HIDDEN, LayerInfo, LayerKey, Style, TileKey
 from backend.core.settings import Settings
 from backend.core.trust import CERTAINTY
+from backend.intake.attached import attach_image
 from backend.intake.check import Preflight, modalities, preflight, preview
 from backend.intake.linked import linked
 from backend.intake.uploads import Uploads
@@ -33,6 +34,7 @@ from backend.service.answer_tables import class_table, gene_table, section_table
 from backend.service.answers import Answers
 from backend.service.layers import annotation_test, bridges_note, describe, expected_r
 from backend.service.planes import MONTAGE, QUERY_PREFIX, Plane, Planes, result_of
+from backend.service.spots import SPOTS, refuse_spots, spots_card, spots_overlay
 from backend.store.atlas import Atlas
 from backend.store.place import Place
 from backend.store.space import Space, read_space
@@ -426,6 +428,32 @@ class Backend:
         named = self.uploads.named(uploads, owner)
         with linked(named) as paths:
             return modalities(paths, self.settings.limits)
+
+    def attach_image(self, upload: str, image: str, owner: str) -> dict[str, Any]:
+        """Put an uploaded image beside an uploaded section; see ``intake.attached``."""
+        found = attach_image(self.uploads, upload, image, owner)
+        (self.uploads.path(upload, owner).with_name(SPOTS)).unlink(missing_ok=True)
+        return found
+
+    def spots(self, upload: str, owner: str) -> dict[str, Any]:
+        """Return what a finished upload of spots holds and how its image fits."""
+        return spots_card(self.uploads, upload, owner, self.settings.limits)
+
+    def spots_usable(self, upload: str, owner: str) -> None:
+        """Raise BadFile if a finished upload cannot be enhanced."""
+        refuse_spots(self.uploads.get(upload, owner).name, self.spots(upload, owner))
+
+    def spots_overlay(self, upload: str, section: str, owner: str) -> Path:
+        """Return a picture of an upload's image with the spots of a section over it."""
+        self.spots_usable(upload, owner)
+        return spots_overlay(self.uploads, upload, section, owner)
+
+    def underlay(self, job_id: str) -> Path:
+        """Return the image of the tissue of a result, in the coordinates of its section."""
+        path = self.jobs.result_file(job_id, "json").with_name("underlay.jpg")
+        if not path.is_file():
+            raise UnknownJob("This result has no image.", "It was made without one.")
+        return path
 
     def submit(
         self,

@@ -1,0 +1,155 @@
+"""A look at spots and their image before they are enhanced: sections, pixels, how the two fit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ImageDraw
+from scipy.spatial import cKDTree
+
+from backend.core.settings import Limits
+from backend.intake.check import inspect
+from backend.intake.fields import index_of, length_of, texts
+from backend.intake.findings import Finding
+from backend.intake.picture import picture_size, thumbnail
+from backend.intake.places import find_coordinates
+from backend.intake.read import SECTION_COLUMNS
+
+#: Fields of obsm tried for pixel coordinates of the image, in this order.
+PIXELS = ("pixel", "pixels", "image_px", "spatial_px", "X_pixel")
+#: Findings that are about this atlas's genes, which an enhancement does not need.
+ELSEWHERE = ("genes", "species")
+#: Sections listed at most.
+MOST_SECTIONS = 200
+#: Side of the picture that shows spots over the image.
+OVERLAY = 900
+INSIDE, OUTSIDE = "#f07b26", "#3f6fe8"
+
+
+def look_at_spots(path: Path, filename: str, image: Path | None, limits: Limits) -> dict[str, Any]:
+    """Return what a file of spots holds, and how its image fits.
+
+    Parameters
+    ----------
+    path : Path
+        .h5ad file.
+    filename : str
+        The client's name of it.
+    image : Path or None
+    limits : Limits
+
+    Returns
+    -------
+    dict
+        ``ok``; ``faults``, each with what, where, expected, remedy; ``n_spots``, ``n_genes``;
+        ``unit`` of the coordinates; ``sections``: list of {name, spots, pitch, pitch_px, outside},
+        the last two None without an image; ``pixels``: field with pixel coordinates, or "".
+    """
+    card = inspect(path, filename, SimpleNamespace(symbol=[], ensembl=[]), limits)
+    blocked = [f for f in card.findings if _blocks(f)]
+    found: dict[str, Any] = {
+        "ok": not blocked,
+        "faults": [_fault(f.as_fault()) for f in blocked],
+        "n_spots": card.n_cells,
+        "n_genes": card.n_genes,
+        "unit": card.xy_unit,
+        "sections": [],
+        "pixels": "",
+    }
+    if blocked:
+        return found
+    with h5py.File(path, "r") as file:
+        xy, names, field, places = _places(file)
+    size = picture_size(image) if image is not None else None
+    found["pixels"] = field
+    found["sections"] = [
+        _section(name, names == name, xy, places, size)
+        for name in list(dict.fromkeys(names.tolist()))[:MOST_SECTIONS]
+    ]
+    return found
+
+
+def draw_spots(path: Path, image: Path, section: str, target: Path) -> None:
+    """Write a JPEG of an image with the spots of a section: orange inside it, blue outside.
+
+    Parameters
+    ----------
+    path : Path
+        .h5ad file that was looked at before.
+    image : Path
+    section : str
+        As ``look_at_spots`` names it; all where empty.
+    target : Path
+    """
+    with h5py.File(path, "r") as file:
+        _, names, _, places = _places(file)
+    size = np.array(picture_size(image), np.float64)
+    small = thumbnail(image, OVERLAY)
+    if places is not None:
+        chosen = places[(names == section) | (section == "")]
+        scale = small.width / size[0]
+        draw = ImageDraw.Draw(small)
+        radius = max(2.0, 0.25 * _pitch(chosen) * scale)
+        for (x, y), inside in zip(chosen * scale, _is_inside(chosen, size), strict=True):
+            ring = (x - radius, y - radius, x + radius, y + radius)
+            draw.ellipse(ring, outline=INSIDE if inside else OUTSIDE, width=2)
+    small.save(target, "JPEG", quality=85)
+
+
+def _places(
+    file: h5py.File,
+) -> tuple[NDArray[np.float64], NDArray[Any], str, NDArray[np.float64] | None]:
+    """Return coordinates, names of sections, the field of pixels and the pixels."""
+    n = length_of(index_of(file["obs"]))
+    placed = find_coordinates(file, n)
+    xy = placed[0][:, :2] if placed else np.zeros((n, 2))
+    obs = file["obs"]
+    column = next((c for c in SECTION_COLUMNS if c in obs), None)
+    names = np.array(texts(obs[column], 200) if column else [""] * n, dtype=object)
+    obsm = file.get("obsm", {})
+    field = next((f for f in PIXELS if f in obsm and obsm[f].shape[:1] == (n,)), "")
+    pixels = np.asarray(obsm[field][:, :2], np.float64) if field else None
+    return xy, names, f"obsm/{field}" if field else "", pixels
+
+
+def _section(
+    name: str,
+    rows: NDArray[np.bool_],
+    xy: NDArray[np.float64],
+    places: NDArray[np.float64] | None,
+    size: tuple[int, int] | None,
+) -> dict[str, Any]:
+    has_both = places is not None and size is not None
+    found = {"name": name, "spots": int(rows.sum()), "pitch": _pitch(xy[rows])}
+    if not has_both:
+        return {**found, "pitch_px": None, "outside": None}
+    assert places is not None
+    inside = _is_inside(places[rows], np.array(size, np.float64))
+    return {**found, "pitch_px": _pitch(places[rows]), "outside": float(1 - inside.mean())}
+
+
+def _is_inside(places: NDArray[np.float64], size: NDArray[np.float64]) -> NDArray[np.bool_]:
+    return np.asarray(((places >= 0) & (places < size)).all(axis=1))
+
+
+def _pitch(xy: NDArray[np.float64]) -> float:
+    """Return the median distance to the nearest neighbour; 0 where there is none."""
+    if len(xy) < 2:
+        return 0.0
+    return float(np.median(cKDTree(xy).query(xy, 2)[0][:, 1]))
+
+
+def _blocks(finding: Finding) -> bool:
+    """Return whether a finding stands in the way: values that are no counts do, too."""
+    if finding.key in ELSEWHERE:
+        return False
+    return finding.state == "blocked" or (finding.key == "counts" and finding.state != "ok")
+
+
+def _fault(fault: Any) -> dict[str, str]:
+    return {name: getattr(fault, name) for name in ("what", "where", "expected", "remedy")}
