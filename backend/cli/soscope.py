@@ -81,6 +81,11 @@ def _text(figures: dict[str, Any]) -> str:
             f"Merged and recovered ({gain['blocks']:,} blocks): deviance {gain['expected']:+.1%} "
             f"against bilinear rescaled to the sums; copying {gain['copy']:+.1%}."
         )
+    for row in figures["methods"]:
+        lines.append(
+            f"  {row['name']:24s} r {row['r']:.3f}  within spots {row['within']:+.3f}  deviance "
+            f"{row['deviance']:+.1%}"
+        )
     if gate is not None:
         lines.append(
             f"Evidence for the image {gate['image']:.2f} (needed: {gate['threshold']}); shuffled "

@@ -17,6 +17,11 @@ Figures (JSON)
 - ``gain``: ``expected`` (change of deviance against rescaled bilinear, a share, below zero is
   better), ``little`` (whether it is not worth speaking of), ``copy`` (the same for copying),
   ``blocks`` (merged spots); None where too few spots could be merged
+- ``methods``: merged spots recovered by every method, the best r first: {name, r, within (medians
+  over the 60 most spatial genes), gain_r, worst_gain_r, wins (share of genes), deviance (the same
+  against rescaled bilinear)}; "this model" is ``split``
+- ``calibration``: ``low``, ``median``, ``high``: deciles over genes of what their sd was multiplied
+  by, the spread of standardised errors of merged spots; None where none could be merged
 - ``gate``: ``image``, ``shuffled``, ``rotated`` (evidence, 0 to 1), ``threshold``, ``used``; None
   without an image
 - ``kernel``: ``length`` (pitches), ``image_share``, ``noise``; means over factors and choices

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -179,12 +179,12 @@ def _checked(
         made = split_of(upper, above, factors, found, every)
         return made, np.sqrt(found.variance @ factors.loadings**2)
 
-    found = self_merge(layout, csr_matrix(totals[:, genes]), image, split)
+    found = self_merge(layout, csr_matrix(totals[:, genes]), image, split, ctx.seed)
     if found is None:
         return None
     by_gene, spread = np.zeros(totals.shape[1]), np.full(totals.shape[1], np.nan)
     by_gene[genes], spread[genes] = found.by_gene, found.spread
-    return SelfMerge(found.model, found.linear, found.copy, by_gene, spread, found.blocks)
+    return replace(found, by_gene=by_gene, spread=spread)
 
 
 def _spread(merge: SelfMerge | None, totals: csr_matrix) -> NDArray[np.float64]:

@@ -38,6 +38,8 @@ def figures_of(
         "method": found.method,
         "gain": _gain(found),
         "gate": _gate(found),
+        "methods": found.merge.methods if found.merge else [],
+        "calibration": _calibration(found),
         "kernel": _kernel(found),
         "kappa_median": float(np.median(found.kappa)),
         "uncertainty_median": float(np.median(found.uncertainty)),
@@ -71,6 +73,15 @@ def _gate(found: Enhanced) -> dict[str, Any] | None:
         "image": g.image, "shuffled": g.shuffled, "rotated": g.rotated, "threshold": GATE,
         "used": g.is_open,
     }  # fmt: skip
+
+
+def _calibration(found: Enhanced) -> dict[str, float] | None:
+    """Return by what sds were multiplied: the spread of standardised errors of merged spots."""
+    if found.merge is None:
+        return None
+    spread = found.merge.spread[np.isfinite(found.merge.spread)]
+    low, middle, high = (float(v) for v in np.quantile(spread, [0.1, 0.5, 0.9]))
+    return {"low": low, "median": middle, "high": high}
 
 
 def _kernel(found: Enhanced) -> dict[str, float]:

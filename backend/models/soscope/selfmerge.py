@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from backend.models.soscope.interpolate import copied, interpolated, rescaled
+from backend.models.soscope.baselines import all_methods
+from backend.models.soscope.compare import HONEST, method_table, spatial_genes, summarised
 from backend.models.soscope.lattice import fit_lattice
 from backend.models.soscope.layouts import Layout, joined, merged
 
 #: Merged spots needed for a verdict.
 LEAST_BLOCKS = 8
+#: Merged spots up to which all methods run on all tilings; above, on the first only.
+FEW_BLOCKS = 150
 #: Tilings that are tried.
 ORIGINS = 4
+#: What the model is called in the table of methods.
+MODEL = "this model"
 #: Genes compared, the most abundant ones.
 GENES = 500
 
@@ -41,6 +47,8 @@ class SelfMerge:
         Root mean square of (truth - model) / predicted sd, on the root scale.
     blocks : int
         Merged spots over all tilings.
+    methods : list of dict
+        Every method on the most spatial of these genes; see ``compare.summarised``.
     """
 
     model: float
@@ -49,6 +57,7 @@ class SelfMerge:
     by_gene: NDArray[np.float64]
     spread: NDArray[np.float64]
     blocks: int
+    methods: list[dict[str, Any]]
 
     @property
     def change(self) -> float:
@@ -67,6 +76,7 @@ def self_merge(
     totals: csr_matrix,
     features: NDArray[np.float32] | None,
     split: Split,
+    seed: int = 0,
 ) -> SelfMerge | None:
     """Return how spots are recovered from merged ones; None where too few can be merged.
 
@@ -80,39 +90,37 @@ def self_merge(
         Image features of the subspots.
     split : callable
         The model, which returns counts per subspot and their sd on the root scale, both (n, g).
+    seed : int
+        Of the competitors.
     """
     of_spots = None if features is None else np.asarray(layout.means() @ features, np.float32)
     sums: list[NDArray[np.float64]] = []
     squares: list[NDArray[np.float64]] = []
+    tables: list[dict[str, dict[str, NDArray[np.float64]]]] = []
     blocks = 0
     for origin in range(ORIGINS):
         upper, spots = _merged_all(layout, origin)
         if upper is None or upper.n_spots < LEAST_BLOCKS:
             continue
-        truth = totals[spots]
-        above = csr_matrix(upper.sums() @ truth)
+        truth = np.asarray(totals[spots].todense(), np.float64)
+        above = csr_matrix(upper.sums() @ totals[spots])
         image = None if of_spots is None else of_spots[spots]
-        made, sd = split(upper, above, image)
-        dense = np.asarray(truth.todense(), np.float64)
-        linear = rescaled(upper, interpolated(upper, above), above)
-        tables = (made, linear, copied(upper, above))
-        sums.append(np.stack([deviance(dense, table) for table in tables]))
-        squares.append(_standardised(dense, made, sd))
+        found, sd = split(upper, above, image)
+        with_slow = not tables or upper.n_spots <= FEW_BLOCKS
+        made = all_methods(upper, above, image, seed, {MODEL: found}, with_slow=with_slow)
+        whole = method_table(upper, truth, {n: made[n] for n in (MODEL, HONEST, "copy")})
+        sums.append(np.stack([table["deviance"] for table in whole.values()]))
+        squares.append(_standardised(truth, found, sd))
+        if with_slow:
+            tables.append(method_table(upper, truth, made, spatial_genes(upper, truth)))
         blocks += upper.n_spots
     if not sums:
         return None
     total = np.sum(sums, axis=0)
-    change = total[0] / np.maximum(total[1], 1e-12) - 1
-    model, linear_sum, copy = (float(v) for v in total.sum(axis=1))
+    change = np.where(total[1] > 0, total[0] / np.maximum(total[1], 1e-12) - 1, 0.0)
+    model, linear, copy = (float(v) for v in total.sum(axis=1))
     spread = np.sqrt(np.mean(squares, axis=0))
-    return SelfMerge(model, linear_sum, copy, np.where(total[1] > 0, change, 0.0), spread, blocks)
-
-
-def deviance(truth: NDArray[np.float64], made: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the Poisson deviance of each gene, (g,)."""
-    held = np.maximum(made, 1e-9)
-    ratio = np.where(truth > 0, truth, 1.0) / np.where(truth > 0, held, 1.0)
-    return np.asarray(2 * (truth * np.log(ratio) - (truth - held)).sum(axis=0))
+    return SelfMerge(model, linear, copy, change, spread, blocks, summarised(tables))
 
 
 def _standardised(

@@ -1,0 +1,273 @@
+"""Figures of subspots beside plain methods, on real sections that are merged and recovered.
+
+python -m tests.benchmarks.bench_soscope merge DATASETS [SET ...] [--json OUT] [--quick]
+python -m tests.benchmarks.bench_soscope noise DATASETS [SET ...] [--json OUT]
+python -m tests.benchmarks.bench_soscope gate DATASETS [SET ...] [--json OUT]
+python -m tests.benchmarks.bench_soscope pair DATASETS
+python -m tests.benchmarks.bench_soscope cost SPOTS ... [--image] [--genes N]
+
+``merge``: blocks of spots are merged, recovered, and compared with what was measured, over all
+tilings; medians over the 60 genes with the largest Moran's I. ``noise``: counts are split in two
+halves at random; the model sees one, the other is the truth. ``gate``: evidence for the image as
+it is, shuffled and turned. ``pair``: Visium spots against Xenium cells of the next section.
+``cost``: seconds and memory of a simulated section. Seeds are 0.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from backend.core.job import RunContext
+from backend.models.soscope.baselines import all_methods
+from backend.models.soscope.compare import method_table, spatial_genes, summarised
+from backend.models.soscope.enhance import Enhanced, enhance_layout
+from backend.models.soscope.layouts import subdivided
+from backend.models.soscope.measures import correlations
+from tests.benchmarks.soscope_sets import SETS, Merged, merge
+
+
+def merge_and_recover(root: Path, names: list[str], origins: int, quick: bool) -> Iterator[Any]:
+    """Yield one entry per set: what every method recovers, and what was expected."""
+    for name in names:
+        make, factor = SETS[name]
+        sections = make(root)
+        tables, runs = [], []
+        for origin in range(min(origins, factor**2)):
+            block = merge(sections, origin, factor)
+            started = time.perf_counter()
+            found = _enhanced(block)
+            seconds = time.perf_counter() - started
+            truth = np.asarray(block.truth.todense())
+            genes = spatial_genes(block.layout, truth)
+            model = {"model split": found.split, "model rate": found.rate}
+            made = _methods(block, model, quick)
+            tables.append(method_table(block.layout, truth, made, genes))
+            runs.append(_run(block, truth, found, genes, seconds))
+        entry = {"set": name, "methods": summarised(tables), "runs": runs}
+        _say(_line(entry))
+        yield entry
+
+
+def independent_noise(root: Path, names: list[str]) -> Iterator[Any]:
+    """Yield one entry per set: methods that saw one half of every count, against the other."""
+    for name in names:
+        make, factor = SETS[name]
+        block = merge(make(root), 0, factor)
+        rng = np.random.default_rng(0)
+        half = block.truth.copy()
+        half.data = rng.binomial(np.rint(half.data).astype(np.int64), 0.5).astype(np.float64)
+        half.eliminate_zeros()
+        other = np.asarray((block.truth - half).todense())
+        seen = Merged(block.layout, half, block.features)
+        found = _enhanced(seen)
+        genes = spatial_genes(block.layout, other)
+        made = _methods(seen, {"model split": found.split, "model rate": found.rate}, quick=True)
+        tables = [method_table(block.layout, other, made, genes)]
+        r = {method: table["r"] for method, table in tables[0].items()}
+        wins = {
+            other_name: float((r["model rate"] > r[other_name]).mean())
+            for other_name in ("bilinear", "bilinear, rescaled", "copy")
+        }
+        entry = {"set": name, "methods": summarised(tables), "rate_wins": wins}
+        shown = "  ".join(f"{m['name']} {m['r']:.3f}" for m in entry["methods"])
+        _say(f"{name}: {shown}; rate above {wins}")
+        yield entry
+
+
+def gates(root: Path, names: list[str]) -> Iterator[Any]:
+    """Yield the evidence for the image of every set that has one, over all tilings."""
+    for name in names:
+        make, factor = SETS[name]
+        sections = make(root)
+        if sections[0].features is None:
+            continue
+        for origin in range(factor**2):
+            block = merge(sections, origin, factor)
+            gate = enhance_layout(
+                block.layout, block.totals, RunContext(), features=block.features, check=False
+            ).gate
+            rng = np.random.default_rng(origin)
+            wrong = block.features[rng.permutation(len(block.features))]
+            fully = enhance_layout(
+                block.layout, block.totals, RunContext(), features=wrong, check=False
+            ).gate
+            entry = {
+                "set": name, "origin": origin, "image": gate.image, "shuffled": gate.shuffled,
+                "rotated": gate.rotated, "subspots shuffled": fully.image,
+            }  # fmt: skip
+            _say(json.dumps(entry))
+            yield entry
+
+
+def pair(root: Path) -> Iterator[Any]:
+    """Yield how subspots of Visium spots agree with Xenium cells of the next section."""
+    import anndata
+
+    folder = root / "xenium_visium_pair"
+    visium, xenium = (anndata.read_h5ad(folder / f"{n}.h5ad") for n in ("visium", "xenium_left"))
+    shared = [g for g in xenium.var_names if g in set(visium.var_names)]
+    cells = np.asarray(xenium.obsm["spatial"], np.float64)
+    for factor in (7, 6):
+        layout = subdivided(np.asarray(visium.obsm["spatial"], np.float64), factor)
+        counts = csr_matrix(visium[:, shared].X, dtype=np.float64)
+        found = enhance_layout(layout, counts, RunContext())
+        own = {"model split": found.split, "model rate": found.rate}
+        made = all_methods(layout, counts, None, 0, own)
+        near = csr_matrix(xenium[:, shared].X)
+        truth, rows = _cells_near(layout.xy, cells, near, layout.steps[0])
+        genes = np.argsort(-truth.sum(axis=0), kind="stable")[:100]
+        entry = {
+            "set": f"Visium to Xenium, {factor} subspots", "subspots": len(rows),
+            "r": {n: float(np.median(correlations(v[rows][:, genes], truth[:, genes])))
+                  for n, v in made.items()},
+        }  # fmt: skip
+        _say(json.dumps(entry))
+        yield entry
+
+
+def cost(sizes: list[int], image: bool, genes: int) -> Iterator[Any]:
+    """Yield seconds and peak memory of simulated sections, 4 subspots per spot."""
+    for size in sizes:
+        side = int(np.ceil(np.sqrt(size)))
+        rng = np.random.default_rng(0)
+        xy = np.column_stack(np.divmod(np.arange(size), side)).astype(float) * 100
+        waves = np.cos(xy / 1000 @ rng.normal(0, 2, (2, 8)) + rng.uniform(0, 6, 8))
+        log = waves @ rng.normal(0, 0.3, (8, genes)) + rng.normal(0, 1, genes)
+        counts = csr_matrix(rng.poisson(np.exp(log)).astype(np.float64))
+        layout = subdivided(xy, 2)
+        features = None
+        if image:
+            seen = np.cos(layout.xy / 1000 @ rng.normal(0, 2, (2, 69)))
+            features = (seen + rng.normal(0, 0.3, seen.shape)).astype(np.float32)
+        started = time.perf_counter()
+        found = enhance_layout(layout, counts, RunContext(), features=features)
+        entry = {
+            "spots": size, "genes": genes, "image": image, "tiles": found.tiles,
+            "seconds": time.perf_counter() - started, "steps": found.seconds,
+            "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        }  # fmt: skip
+        _say(json.dumps(entry))
+        yield entry
+
+
+def _enhanced(block: Merged) -> Enhanced:
+    return enhance_layout(block.layout, block.totals, RunContext(), features=block.features)
+
+
+def _methods(block: Merged, model: dict[str, Any], quick: bool) -> dict[str, Any]:
+    if quick:
+        from backend.models.soscope.baselines import plain
+
+        return {**model, **plain(block.layout, block.totals)}
+    return all_methods(block.layout, block.totals, block.features, 0, model)
+
+
+def _run(
+    block: Merged,
+    truth: NDArray[np.float64],
+    found: Enhanced,
+    genes: NDArray[np.int64],
+    seconds: float,
+) -> dict[str, Any]:
+    """Return what one run says of itself beside the truth, and how well its sd is calibrated."""
+    whole = np.asarray(block.totals.todense())
+    sums = block.layout.sums() @ found.split.astype(np.float64)
+    # Relative to the count of the spot; counts of zero are compared as they are.
+    apart = np.abs(sums - whole) / np.maximum(whole, 1)
+    root_sd = found.sd / (2 * np.sqrt(np.maximum(found.rate, 1e-6)))
+    error = np.sqrt(truth + 0.375) - np.sqrt(found.rate + 0.375)
+    score = (error / np.sqrt(root_sd**2 + 0.25))[:, genes]
+    return {
+        "spots": block.layout.n_spots,
+        "subspots": block.layout.n_subspots,
+        "method": found.method,
+        "gate": [found.gate.image, found.gate.shuffled, found.gate.rotated],
+        "expected": found.merge.change if found.merge else None,
+        "split_error": float(apart.max()),
+        "z_sd": float(score.std()),
+        "covered_50": float((np.abs(score) < 0.674).mean()),
+        "covered_90": float((np.abs(score) < 1.645).mean()),
+        "covered_95": float((np.abs(score) < 1.96).mean()),
+        "kappa": float(np.median(found.kappa)),
+        "seconds": seconds,
+    }
+
+
+def _cells_near(
+    xy: NDArray[np.float64], cells: NDArray[np.float64], counts: csr_matrix, side: float
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return counts of the cells nearest to each subspot, and the subspots that have some."""
+    from scipy.spatial import cKDTree
+
+    distance, nearest = cKDTree(xy).query(cells)
+    kept = np.flatnonzero(distance < side)
+    add = csr_matrix((np.ones(len(kept)), (nearest[kept], kept)), shape=(len(xy), len(cells)))
+    truth = csr_matrix(add @ counts)
+    rows = np.flatnonzero(np.diff(add.indptr))
+    return np.asarray(truth[rows].todense(), np.float64), rows
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def _line(entry: dict[str, Any]) -> str:
+    rows = {m["name"]: m for m in entry["methods"]}
+    honest, split, rate = (rows[n] for n in ("bilinear, rescaled", "model split", "model rate"))
+    run = entry["runs"][0]
+    others = "; ".join(
+        f"{n} {m['gain_r']:+.3f}" for n, m in rows.items() if n not in ("model split", "model rate")
+    )
+    covered = np.mean([r["covered_90"] for r in entry["runs"]])
+    return (
+        f"{entry['set']} ({run['subspots']}/{run['spots']}): bilS {honest['r']:.3f} w "
+        f"{honest['within']:.3f} | split {split['gain_r']:+.4f} (min {split['worst_gain_r']:+.4f}) "
+        f"w {split['within']:.3f} win {split['wins']:.2f} dev {split['deviance']:+.3f} | rate "
+        f"{rate['gain_r']:+.4f} | {others} | 90% covers {covered:.3f} | gates "
+        f"{[tuple(np.round(r['gate'], 2).tolist()) for r in entry['runs']][:4]} "
+        f"{[r['method'] for r in entry['runs']]} {run['seconds']:.1f} s"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("what", choices=("merge", "noise", "gate", "pair", "cost"))
+    parser.add_argument("rest", nargs="*")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--origins", type=int, default=4)
+    parser.add_argument("--quick", action="store_true", help="plain baselines only")
+    parser.add_argument("--image", action="store_true")
+    parser.add_argument("--genes", type=int, default=500)
+    args = parser.parse_args()
+    if args.what == "cost":
+        found = list(cost([int(v) for v in args.rest], args.image, args.genes))
+    else:
+        root = Path(args.rest[0])
+        names = args.rest[1:] or list(SETS)
+        if args.what == "pair":
+            found = list(pair(root))
+        elif args.what == "noise":
+            found = list(independent_noise(root, names))
+        elif args.what == "gate":
+            found = list(gates(root, names))
+        else:
+            found = list(merge_and_recover(root, names, args.origins, args.quick))
+    if args.json:
+        args.json.write_text(json.dumps(found, indent=1))
+    sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+import numpy as np
+from scipy.sparse import csr_matrix
+
+from backend.models.soscope.interpolate import copied, interpolated, rescaled
+from backend.models.soscope.layouts import Layout, subdivided
+from backend.models.soscope.selfmerge import MODEL, SelfMerge, self_merge
+from tests.models.soscope.planted import grid
+
+Found = tuple[np.ndarray, np.ndarray]
+
+
+def linear(layout: Layout, totals: csr_matrix, image: object) -> Found:
+    made = rescaled(layout, interpolated(layout, totals), totals)
+    return made, np.zeros_like(made)
+
+
+def equal(layout: Layout, totals: csr_matrix, image: object) -> Found:
+    made = copied(layout, totals)
+    return made, np.zeros_like(made)
+
+
+def wave(side: int = 12, noise: float = 1.0) -> csr_matrix:
+    xy = grid(side)
+    level = 60 * (1.5 + np.sin(xy[:, :1] / 150 + np.arange(5)))
+    return csr_matrix(np.random.default_rng(0).poisson(level * noise).astype(np.float64))
+
+
+def check(split: object, totals: csr_matrix, side: int = 12) -> SelfMerge | None:
+    return self_merge(subdivided(grid(side), 2), totals, None, split)  # type: ignore[arg-type]
+
+
+def test_interpolation_gains_nothing_over_itself_and_copying_loses() -> None:
+    same, worse = check(linear, wave()), check(equal, wave())
+    assert same is not None
+    assert worse is not None
+    assert same.change == 0
+    assert worse.change > 0.1
+    assert worse.choice == "bilinear"
+    assert [m["name"] for m in same.methods].count(MODEL) == 1
+
+
+def test_where_neighbours_say_nothing_copying_is_chosen() -> None:
+    # Every merged spot of one tiling is of one level; neighbours are unlike it.
+    checks = np.indices((24, 24)).sum(axis=0).ravel() % 2
+    totals = csr_matrix(np.repeat((10.0 + 80 * checks)[:, None], 3, axis=1))
+    found = check(linear, totals, side=24)
+    assert found is not None
+    assert found.copy <= found.linear + 1e-9
+
+
+def test_the_spread_is_that_of_errors_against_the_expected_sd() -> None:
+    totals = csr_matrix(np.random.default_rng(0).poisson(np.full((576, 3), 50.0)))
+    right = check(equal, totals.astype(np.float64), side=24)
+    assert right is not None
+    np.testing.assert_allclose(right.spread, np.sqrt(3 / 4), rtol=0.06)  # the sum is known
+
+
+def test_a_section_too_small_to_be_merged_has_no_verdict() -> None:
+    assert check(linear, wave(5), side=5) is None
