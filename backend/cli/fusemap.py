@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,9 @@ def _add_train(commands: Any) -> None:
         "--epochs", type=int, help="iterations of EM (100), or epochs of each published phase (15)"
     )
     parser.add_argument("--factors", type=int, help="number of factors; chosen on hidden genes")
+    parser.add_argument(
+        "--cells-per-section", type=int, help="cells that the fit sees of a section at most"
+    )
     parser.add_argument("--quick", action="store_true", help="less of everything, for a demo")
     parser.add_argument("--leave-out", default="", help="section ids that training must not see")
     parser.add_argument("--replace", action="store_true", help="replace an existing checkpoint")
@@ -89,11 +93,17 @@ def _train_default(args: argparse.Namespace) -> Any:
     from backend.models.fusemap.train import TrainParams
     from backend.runs.train import train_fusemap
 
-    full = TrainParams(k=args.factors, iterations=args.epochs or TrainParams().iterations)
+    given = TrainParams.quick() if args.quick else TrainParams()
+    if not args.quick:
+        given = replace(given, k=args.factors, iterations=args.epochs or given.iterations)
+    if args.cells_per_section is not None:
+        if args.cells_per_section < 1:
+            raise BadRequest("--cells-per-section is below 1.", "Give a number above zero.")
+        given = replace(given, cells_per_section=args.cells_per_section)
     return train_fusemap(
         args.atlas,
         args.out,
-        TrainParams.quick() if args.quick else full,
+        given,
         context(args.seed, args.device),
         leave_out=_left_out(args),
         replace=args.replace,

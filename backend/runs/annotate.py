@@ -17,6 +17,7 @@ from backend.intake.read import SECTION_COLUMNS, read_h5ad
 from backend.intake.source import opened
 from backend.models.common.checkpoint import load_checkpoint
 from backend.models.fusemap.card import CARD
+from backend.models.fusemap.checks import refuse_species, refuse_stranger
 from backend.models.fusemap.model import from_checkpoint
 from backend.models.fusemap.tasks import AnnotateParams, annotate
 from backend.runs.mapmycells import write_json
@@ -70,7 +71,8 @@ def annotate_file(
 
     Raises
     ------
-    BadFile, TooFewCells, NoSharedGenes, BadCheckpoint, BadStore, StoreExists, Cancelled
+    BadFile, BadRequest (another species), TooFewCells, NoSharedGenes, BadCheckpoint, BadStore,
+    StoreExists, Cancelled
     """
     ctx = ctx or RunContext()
     use_one_thread()
@@ -78,6 +80,11 @@ def annotate_file(
     atlas = Atlas.open(atlas_path)
     model = from_checkpoint(load_checkpoint(Path(checkpoint), CARD.name))
     sections, rows = _read(Path(query_path), mapping)
+    infos = atlas.sections()
+    trained_on = [s.id for s in model.sections]
+    refuse_stranger(trained_on, model.genes, [s.id for s in infos], atlas.genes.symbol)
+    for section in sections:
+        refuse_species(section, {s.species for s in infos})
     sections = _renamed([with_atlas_symbols(s, atlas.genes) for s in sections], section_id)
     result = annotate(sections, params or AnnotateParams(), model, ctx.part(0.1, 0.6))
     if out_atlas is not None:

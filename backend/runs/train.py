@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from backend.core.errors import StoreExists
+import torch
+
+from backend.core.errors import OutOfMemory, StoreExists
 from backend.core.job import RunContext
 from backend.models.common.checkpoint import Checkpoint, save_checkpoint
 from backend.models.fusemap.parity.team import join_team, leave_team
@@ -41,7 +45,7 @@ def train_fusemap(
 
     Raises
     ------
-    StoreExists, BadStore, TooFewCells, UnknownSection, Cancelled
+    StoreExists, BadStore, TooFewCells, UnknownSection, Diverged, OutOfMemory, Cancelled
     """
     ctx = ctx or RunContext()
     target = Path(out)
@@ -54,7 +58,8 @@ def train_fusemap(
     licences = {info.id: info.licence for info in atlas.sections()}
     team = join_team(ctx.device)
     state = target.with_name(f"{target.name}.partial") if team.leads else None
-    made = train(sections, params or TrainParams(), ctx.part(0.05, 0.98), state, licences)
+    with _memory_advised():
+        made = train(sections, params or TrainParams(), ctx.part(0.05, 0.98), state, licences)
     leave_team(team)
     ctx.step(0.98, "Writing the checkpoint")
     if not team.leads:
@@ -63,6 +68,20 @@ def train_fusemap(
     saved = save_checkpoint(target, Checkpoint(card, made.tensors), replace=replace)
     ctx.report(1.0, "Trained")
     return saved
+
+
+@contextmanager
+def _memory_advised() -> Iterator[None]:
+    """Say what to do where memory ran out; an error that says so itself passes."""
+    try:
+        yield
+    except OutOfMemory:
+        raise
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        raise OutOfMemory(
+            "The training does not fit into memory.",
+            "Let the fit see a smaller batch of each section: --cells-per-section 20000, or less.",
+        ) from error
 
 
 def _atlas_card(atlas: Atlas) -> dict[str, Any]:

@@ -78,8 +78,8 @@ LABELS = ("class", "type", "region")
 #: Data sets that the published procedure is trained on together; labels go both ways.
 PUBLISHED_PAIRS = (
     "starmap_mpfc",
-    "starmap_v1_1020+starmap_mpfc",
-    "osmfish_sscortex+starmap_v1_1020",
+    "starmap_v1+starmap_mpfc",
+    "osmfish_sscortex+starmap_v1",
     "osmfish_sscortex+starmap_mpfc",
 )
 Names = NDArray[Any]
@@ -323,7 +323,7 @@ def _published(
         for query, label in product(sorted(set(side)), LABELS):
             asked = [i for i, name in enumerate(side) if name == query]
             known = [i for i, name in enumerate(side) if name != query]
-            if all(label in own[i].labels for i in (*asked, *known)):
+            if known and all(label in own[i].labels for i in (*asked, *known)):
                 yield _transferred(made, known, asked, label, args.seed)
 
 

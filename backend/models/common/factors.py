@@ -122,22 +122,38 @@ def fit(
     Raises
     ------
     Diverged
-        If a value of the embedding is not finite.
+        If a value of the embedding is not finite after the first iteration; later on the fit
+        stops, and the last good state is kept.
     """
     state = state or spectral_start(sections, n_genes, weights, settings.k)
     for i in range(state.iteration, settings.iterations):
-        state = em_step(sections, weights, state, settings.ridge)
-        if not torch.isfinite(state.embedding).all():
+        new = _finite_step(sections, weights, state, settings.ridge)
+        if new is None:
+            if i:
+                ctx.step(1.0, f"The fit diverged at iteration {i + 1}; keeping the last good state")
+                return state
             raise Diverged(
-                f"The factor fit stopped being finite at iteration {i + 1}.",
+                "The factor fit is not finite from the start.",
                 "Check for genes or cells with extreme values, or use fewer factors.",
             )
+        state = new
         ctx.step(
             (i + 1) / settings.iterations, f"Fitting factors, {i + 1} of {settings.iterations}"
         )
         if settings.save_every and (i + 1) % settings.save_every == 0:
             settings.save(state)
     return state
+
+
+def _finite_step(
+    sections: Sequence[Moments], weights: NDArray[np.float64], state: FactorState, ridge: float
+) -> FactorState | None:
+    """Return the state after one iteration, None where it is not finite."""
+    try:
+        new = em_step(sections, weights, state, ridge)
+    except torch.linalg.LinAlgError:
+        return None
+    return new if torch.isfinite(new.embedding).all() else None
 
 
 def em_step(

@@ -13,6 +13,7 @@ from backend.core.errors import BadCheckpoint
 from backend.core.layers import Category
 from backend.models.common.checkpoint import Checkpoint
 from backend.models.fusemap.card import CARD
+from backend.models.fusemap.checks import refuse_version
 from backend.models.fusemap.conformal import CellTrust
 from backend.models.fusemap.head_store import (
     HEAD_FORMAT,
@@ -140,6 +141,7 @@ def from_checkpoint(checkpoint: Checkpoint) -> Model:
         If a tensor or a field of the card is missing or does not fit, or if another version of
         the program wrote it.
     """
+    refuse_version(str(checkpoint.card.get("version", "")))
     check_head_format(checkpoint.card)
     try:
         model = _read(checkpoint.card, checkpoint.tensors)

@@ -19,6 +19,7 @@ from backend.models.common.prep import (
     normalised,
     prepare_like,
 )
+from backend.models.fusemap.checks import refuse_species
 from backend.models.fusemap.inputs import like_scale, prepare_on
 from backend.models.fusemap.model import LabelHead, Model, SectionRecord
 from backend.models.fusemap.nearest import Near, profile, rank_sections
@@ -94,12 +95,15 @@ def open_query(section: SectionData, model: Model, device: str = "cpu") -> Query
         With fewer than ``LEAST_CELLS`` cells.
     NoSharedGenes
         With fewer than ``LEAST_SHARED_GENES`` genes that the model knows.
+    BadRequest
+        If it is of another species.
     """
     if section.n_cells < LEAST_CELLS:
         raise TooFewCells(
             f"'{section.title}' has {section.n_cells} cells; at least {LEAST_CELLS} are needed.",
             "Use a whole section: niches and gene statistics come from many cells.",
         )
+    refuse_species(section, model.about.get("species", ()))
     index = gene_index(model.genes)
     known = sum(gene.upper() in index for gene in section.genes)
     if known < LEAST_SHARED_GENES:

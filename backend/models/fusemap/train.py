@@ -311,6 +311,7 @@ def _about(
             {"section": s.id, "dataset": s.dataset, "cells": s.n_cells, "genes": len(s.genes)}
             for s in sections
         ],
+        "species": sorted({s.species for s in sections if s.species}),
         "licences": {s.id: licences.get(s.id, "") for s in sections},
         "metrics": {"bridge_r": choice.tried, **trust.figures},
         "bridge_genes": bridges,

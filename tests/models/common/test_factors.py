@@ -5,8 +5,9 @@ import pytest
 import torch
 from scipy.sparse import csr_matrix
 
-from backend.core.errors import Cancelled
+from backend.core.errors import Cancelled, Diverged
 from backend.core.job import RunContext
+from backend.models.common import factors
 from backend.models.common.factors import (
     FactorFit,
     adapt_noise,
@@ -164,3 +165,30 @@ def test_misfit_is_the_mean_squared_residual_over_noise() -> None:
     y = (s.x.toarray() - s.mean) / s.sd
     expected = ((y - z @ e.T) ** 2 / noise).mean(axis=1)
     np.testing.assert_allclose(misfit(s, e, noise, z), expected, rtol=1e-9)
+
+
+def test_fit_that_diverges_keeps_the_last_good_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    sections, _, _ = planted([[0, 1, 2, 3, 4, 5]], n=200)
+    good = solved(sections, 6, iterations=3)
+    step = factors.em_step
+
+    def breaks(*given):
+        if given[2].iteration >= 3:
+            raise torch.linalg.LinAlgError("not positive-definite")
+        return step(*given)
+
+    monkeypatch.setattr(factors, "em_step", breaks)
+    np.testing.assert_array_equal(solved(sections, 6, iterations=9).embedding, good.embedding)
+
+
+def test_fit_that_is_never_finite_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    sections, _, _ = planted([[0, 1, 2, 3, 4, 5]], n=200)
+    step = factors.em_step
+
+    def spoilt(*given):
+        made = step(*given)
+        return factors.FactorState(made.embedding * torch.nan, made.noise, made.iteration)
+
+    monkeypatch.setattr(factors, "em_step", spoilt)
+    with pytest.raises(Diverged, match="not finite from the start"):
+        solved(sections, 6)
