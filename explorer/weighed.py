@@ -76,8 +76,10 @@ def names_of(figures: Figures) -> list[str]:
     return [m["name"] for m in figures["modalities"]]
 
 
-def _steer(section: str, layer: str, only: Sequence[int] = ()) -> dict[str, str]:
-    order = {"section": section, "layer": layer, "only": list(only)}
+def _steer(
+    section: str, layer: str, only: Sequence[int] = (), more: Mapping[str, Any] | None = None
+) -> dict[str, str]:
+    order = {"section": section, "layer": layer, "only": list(only), **(more or {})}
     return {"data-act": "steer", "data-value": json.dumps(order)}
 
 
@@ -126,6 +128,8 @@ def small_map(
     title: str,
     hint: str,
     ramp: tuple[str, float, float] | None = None,
+    order: Mapping[str, Any] | None = None,
+    height: int = MAP,
 ) -> html.Button:
     """Return a map of one layer that puts it on the large map; the scripts load its tile.
 
@@ -133,10 +137,14 @@ def small_map(
     ----------
     ramp : (palette, lo, hi), optional
         Of a numeric layer; its ends are printed below the map.
+    order : mapping, optional
+        What a click changes of the view beside section and layer.
+    height : int
+        Longest side of the map, pixels.
     """
     left, top, right, bottom = entry["extent"]
     side, (x0, y0) = entry["side"], entry["origin"]
-    scale = MAP / max(right - left, bottom - top, 1e-9)
+    scale = height / max(right - left, bottom - top, 1e-9)
     picture = html.Img(
         alt="",
         style={
@@ -164,7 +172,7 @@ def small_map(
         type="button",
         className="smallmap",
         title=f"{title}. {hint}. Click shows it on the map.",
-        **_steer(entry["id"], layer),
+        **_steer(entry["id"], layer, more=order),
     )
 
 

@@ -22,7 +22,7 @@ _PANEL = (
     "genes", "label", "also", "way", "include", "exclude", "species", "candidates", "panel_of",
     "draws", "seed",
 )  # fmt: skip
-_FACTORS = ("factors", "domains", "hold", "truth", "checks", "sets", "seed")
+_FACTORS = ("factors", "domains", "hold", "truth", "checks", "sets", "landmarks", "seed")
 _WEIGH = ("clusters", "seeds", "align", "truth", "empty", "seed")
 _ENHANCE = (
     "factor", "shape", "genes", "domains", "check", "use_image", "pixels", "scale", "section",

@@ -39,6 +39,7 @@ def integrate_sections(work: Work) -> Mapping[str, Any]:
     from backend.models.inspire.tasks import SectionsParams
     from backend.runs.factors import all_genes, factor_sections
     from backend.runs.factors_atlas import write_factors_atlas
+    from backend.runs.factors_stack import stack
     from backend.store.atlas import Atlas
 
     asked = params_of(Asked, work.job.params)
@@ -63,6 +64,9 @@ def integrate_sections(work: Work) -> Mapping[str, Any]:
     write_factors_atlas(work.folder / "atlas.zarr", sections, result, all_genes(sections))
     stored = [info.id for info in Atlas.open(work.folder / "atlas.zarr").sections()]
     figures = {**result.figures, "order": [stored.index(s.id) for s in sections]}
+    if all(s.has_places for s in sections):
+        marks = [n for n in text_of(work.job.params, "landmarks").split(",") if n]
+        figures["stack"] = stack(sections, result, marks, work.context.seed)
     (work.folder / "factors.json").write_text(json.dumps(figures, default=list))
     return {
         "section": f"query-{work.job.id}",

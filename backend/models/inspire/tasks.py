@@ -394,9 +394,17 @@ def _tables(
         }
         for i, (s, d) in enumerate(zip(sections, domains, strict=True))
     ]  # fmt: skip
+    with np.errstate(invalid="ignore"):
+        between = np.nan_to_num(np.corrcoef(all_p.T))
     kinds = [{"name": f"Domain {i + 1}", "colour": COLOURS[i % len(COLOURS)], "cells": int(size[i])}
              for i in range(k)]  # fmt: skip
-    return {"factors": factors, "sections": listed, "domains": kinds, "range": [0.0, most]}
+    return {
+        "factors": factors,
+        "sections": listed,
+        "domains": kinds,
+        "range": [0.0, most],
+        "r_between": between.round(3).tolist(),
+    }
 
 
 def _scales(found: Run, s: int, most: int = 5) -> list[dict[str, Any]]:
