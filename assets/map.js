@@ -66,7 +66,8 @@
   function tileUrl(view, name) {
     if (!isCurrent(view)) return null;
     if (!plane.drawn || (name === "atlas" && plane.lone)) return BLANK;
-    const section = name === "atlas" ? "atlas" : plane.plane;
+    // Tiles are those of the plane, which places are told on, not of the section alone.
+    const section = name === "atlas" ? "atlas" : `query-${explorer.jobOf(plane.plane)}.all`;
     // What only the section on the other side has is shown beside the tissue of the atlas.
     const other = name === "atlas" && plane.beside !== plane.layer;
     const query = other ? new URLSearchParams({ palette: `grey-${explorer.theme()}` }) : styleOf(view, section);

@@ -195,14 +195,11 @@ def grouped(layers: Iterable[LayerInfo]) -> Groups:
     types = [i for i in labels if i.key.name not in PLACES]
     order = {name: rank for rank, name in enumerate(LEVELS)}
     types.sort(key=lambda i: order.get(i.key.name, len(order)))
+    models = [i for i in layers if i.key.kind in ("confidence", "weight", "factor", "score")]
     return Groups(
         places=tuple(i for i in labels if i.key.name in PLACES),
         types=tuple(types),
-        numbers=tuple(
-            i
-            for i in layers
-            if i.key.kind in ("confidence", "weight", "factor", "score") or is_baseline(i.key)
-        ),
+        numbers=(*models, *(i for i in layers if is_baseline(i.key))),
         has_density=any(i.key.kind == "density" for i in layers),
     )
 

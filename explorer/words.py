@@ -135,6 +135,8 @@ def layer_title(info: LayerInfo) -> str:
     name, dot, check = info.key.name.rpartition(".")
     if info.key.kind == "confidence" and "confidence" not in info.title.lower():
         return f"Confidence, {info.title[:1].lower()}{info.title[1:]}"
+    if info.key.kind == "factor":
+        return f"Factor {info.key.name}"
     if info.key.kind == "weight":
         return f"{check.capitalize()}, {name}" if dot else f"Weight of {info.key.name}"
     return f"{CHECKS[check]}, {name}" if dot and check in CHECKS else info.title

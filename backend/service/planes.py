@@ -17,6 +17,8 @@ from backend.tiles.render import TileRenderer
 
 QUERY_PREFIX = "query-"
 MONTAGE = "atlas"
+#: After the id of a job: all sections of its result on their plane.
+ALL = ".all"
 #: Seconds between two looks at whether a store has a new version on disk.
 CHECK_EVERY = 2.0
 #: Query stores kept open at once.
@@ -70,7 +72,8 @@ class Planes:
         """Return the plane that holds a section, and the section's id in that store.
 
         A layout leads to the section, or the atlas, whose cells it shows in another place.
-        ``query-<job>`` is the first section of a result, ``query-<job>.<k>`` the k-th, from 0.
+        ``query-<job>`` is the first section of a result, ``query-<job>.<k>`` the k-th, from 0,
+        and ``query-<job>.all`` the plane of all of them, as ``atlas`` is that of the atlas.
 
         Raises
         ------
@@ -78,6 +81,8 @@ class Planes:
             If neither the atlas nor a finished query has this id.
         """
         if section.startswith(QUERY_PREFIX):
+            if section.endswith(ALL):
+                return self._query(section.removesuffix(ALL)), MONTAGE
             job, number = result_of(section)
             plane = self._query(QUERY_PREFIX + job)
             return plane, _nth(plane, section, number)

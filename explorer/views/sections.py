@@ -135,7 +135,8 @@ def register(app: Dash, backend: Backend) -> None:
         if section == MONTAGE:
             return crumbs([("All sections", "", "")]), *montage_facts(backend.atlas_info())
         entry = backend.section_entry(section)
-        return crumbs(path_of(entry)), words.brief(entry), words.facts(entry)
+        is_result = "sections" in backend.origin(section).get("inputs", {})
+        return crumbs(path_of(entry, is_result)), words.brief(entry), words.facts(entry)
 
     @app.callback(
         Output(ids.STRIP, "children"),
@@ -167,9 +168,17 @@ def register(app: Dash, backend: Backend) -> None:
             return _no_distribution()
 
 
-def path_of(entry: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """Return the steps from all sections to this one: (word, section to open, full title)."""
-    middle = "Your sections" if entry["kind"] == "query" else entry["dataset"]
+def path_of(entry: Mapping[str, Any], is_result: bool = False) -> list[tuple[str, str, str]]:
+    """Return the steps from all sections to this one: (word, section to open, full title).
+
+    Parameters
+    ----------
+    entry : mapping
+    is_result : bool
+        Whether it shows what a run on sections of the atlas found.
+    """
+    yours = "Results" if is_result else "Your sections"
+    middle = yours if entry["kind"] == "query" else entry["dataset"]
     here = (words.short_title(entry), "", entry["title"])
     return [("All sections", MONTAGE, ""), (middle, "", middle), here]
 
