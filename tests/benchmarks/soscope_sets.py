@@ -18,6 +18,8 @@ from backend.models.soscope.lattice import fit_lattice
 from backend.models.soscope.layouts import Layout, joined, merged
 from backend.runs.enhance_image import stretched
 
+#: Share of a block's spots that must be there; sections of tissue have ragged edges.
+LEAST = 0.5
 #: Genes per set at most, the most abundant ones.
 GENES = 1000
 
@@ -45,11 +47,11 @@ class Merged:
 
 
 def merge(sections: list[Fine], origin: int, factor: int = 2) -> Merged:
-    """Merge blocks of every section; genes are the most abundant ones of all."""
+    """Merge blocks of every section, half empty ones too; genes are the most abundant of all."""
     layouts, counts, features = [], [], []
     for one in sections:
         lattice = fit_lattice(one.xy)
-        layout, rows = merged(one.xy, factor, origin, lattice)
+        layout, rows = merged(one.xy, factor, origin, lattice, LEAST)
         layouts.append(layout)
         counts.append(one.counts[rows])
         if one.features is not None:

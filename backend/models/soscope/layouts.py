@@ -192,9 +192,13 @@ def cells_in_spots(
 
 
 def merged(
-    xy: NDArray[np.floating], factor: int, origin: int = 0, lattice: Lattice | None = None
+    xy: NDArray[np.floating],
+    factor: int,
+    origin: int = 0,
+    lattice: Lattice | None = None,
+    least: float = 1.0,
 ) -> tuple[Layout, NDArray[np.int64]]:
-    """Return the layout in which spots of one section are the subspots of whole blocks of them.
+    """Return the layout in which spots of one section are the subspots of blocks of them.
 
     Parameters
     ----------
@@ -205,18 +209,20 @@ def merged(
     origin : int
         Which of the possible tilings: 0 .. factor^2 - 1, or 0 .. 6.
     lattice : Lattice, optional
+    least : float
+        Share of a block's spots that must be there for it to be one.
 
     Returns
     -------
     Layout, (n,) int64
-        The layout, and the spots that are in a whole block.
+        The layout, and the spots that are in a block.
     """
     places = np.asarray(xy, np.float64)
     lattice = lattice or fit_lattice(places)
     if lattice.shape == "square":
-        spot, block, basis = _square_blocks(lattice, factor, origin)
+        spot, block, basis = _square_blocks(lattice, factor, origin, least)
     else:
-        spot, block, basis = _flowers(lattice, origin)
+        spot, block, basis = _flowers(lattice, origin, least)
     if not len(spot):
         empty = np.empty(0, np.int64)
         return _single(places[:0], empty, places[:0], basis, lattice.shape), empty
@@ -260,29 +266,31 @@ def _around(basis: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _square_blocks(
-    lattice: Lattice, factor: int, origin: int
+    lattice: Lattice, factor: int, origin: int, least: float
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """Return spots in whole blocks, their blocks, and the steps between blocks."""
+    """Return spots in blocks, their blocks, and the steps between blocks."""
     shifted = lattice.sites + np.array(divmod(origin, factor))
     tile = shifted // factor
     code = tile[:, 0] * (int(tile[:, 1].max()) + 1) + tile[:, 1]
-    whole = np.bincount(code)[code] == factor**2
-    return np.flatnonzero(whole), code[whole], lattice.basis * factor
+    enough = np.bincount(code)[code] >= least * factor**2
+    return np.flatnonzero(enough), code[enough], lattice.basis * factor
 
 
 def _flowers(
-    lattice: Lattice, origin: int
+    lattice: Lattice, origin: int, least: float
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """Return spots in whole groups of seven, their groups, and the steps between groups."""
+    """Return spots in groups of seven, their groups, and the steps between groups."""
     place = {(int(i), int(j)): n for n, (i, j) in enumerate(lattice.sites)}
     around = ((1, 0), (0, 1), (-1, 1), (-1, 0), (0, -1), (1, -1), (0, 0))
-    spot, block = [], []
+    spots: list[int] = []
+    block: list[int] = []
     for n, (i, j) in enumerate(lattice.sites):
         if (i - 2 * j - origin) % 7:
             continue
         group = [place.get((int(i + di), int(j + dj)), -1) for di, dj in around]
-        if min(group) >= 0:
-            spot += group
-            block += [n] * 7
+        found = [spot for spot in group if spot >= 0]
+        if len(found) >= least * 7:
+            spots += found
+            block += [n] * len(found)
     basis = np.array([[2.0, 1.0], [-1.0, 3.0]]) @ lattice.basis
-    return np.array(spot, np.int64), np.array(block, np.int64), basis
+    return np.array(spots, np.int64), np.array(block, np.int64), basis

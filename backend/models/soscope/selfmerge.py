@@ -15,6 +15,8 @@ from backend.models.soscope.compare import HONEST, method_table, spatial_genes, 
 from backend.models.soscope.lattice import fit_lattice
 from backend.models.soscope.layouts import Layout, joined, merged
 
+#: Share of a block's spots that must be there: sections have ragged edges.
+LEAST_SHARE = 0.5
 #: Merged spots needed for a verdict.
 LEAST_BLOCKS = 8
 #: Merged spots up to which all methods run on all tilings; above, on the first only.
@@ -140,7 +142,7 @@ def _merged_all(layout: Layout, origin: int) -> tuple[Layout | None, NDArray[np.
         if len(own) < LEAST_BLOCKS:
             continue
         lattice = fit_lattice(layout.spots[own], layout.shapes[s])
-        one, kept = merged(layout.spots[own], 2, origin, lattice)
+        one, kept = merged(layout.spots[own], 2, origin, lattice, LEAST_SHARE)
         if one.n_spots:
             layouts.append(one)
             spots.append(own[kept])

@@ -56,4 +56,4 @@ def test_the_spread_is_that_of_errors_against_the_expected_sd() -> None:
 
 
 def test_a_section_too_small_to_be_merged_has_no_verdict() -> None:
-    assert check(linear, wave(5), side=5) is None
+    assert check(linear, wave(4), side=4) is None
