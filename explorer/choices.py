@@ -1,4 +1,4 @@
-"""Which sections of the atlas a tool's run is on: the one on the map, its data set, or all."""
+"""Which sections a tool's run is on: the one on the map, its data set, or all of the atlas."""
 
 from __future__ import annotations
 
@@ -68,9 +68,11 @@ def sections_of(
     backend: Backend, section: str, scope: str, label: str, needs_expression: bool
 ) -> list[Mapping[str, Any]]:
     """Return the sections of a scope that have a label; none for all that the run can use."""
-    if scope == "all" or section == MONTAGE or section.startswith((QUERY, "layout:")):
+    if scope == "all" or section == MONTAGE or section.startswith("layout:"):
         return []
     key = LayerKey.parse(label)
+    if section.startswith(QUERY):
+        return _of_result(backend, section, scope, key, needs_expression)
     entries = {s["id"]: s for s in backend.sections()}
     here = entries.get(section)
     if here is None:
@@ -78,6 +80,20 @@ def sections_of(
     near = [here]
     if scope == "dataset":
         near = [s for s in entries.values() if s["dataset"] == here["dataset"]]
+    return [
+        s
+        for s in near
+        if (s["n_genes"] or not needs_expression)
+        and any(info.key == key for info in backend.layers(s["id"]))
+    ]
+
+
+def _of_result(
+    backend: Backend, section: str, scope: str, key: LayerKey, needs_expression: bool
+) -> list[Mapping[str, Any]]:
+    """Return an annotated upload, or all sections of it, where they have a label."""
+    whole = scope == "dataset"
+    near = backend.result_sections(section) if whole else [backend.section_entry(section)]
     return [
         s
         for s in near

@@ -168,6 +168,14 @@ def _add_annotate(commands: Any) -> None:
     parser.add_argument("query", type=Path, metavar="QUERY.h5ad")
     parser.add_argument("-o", "--out", type=Path, required=True, metavar="OUT.h5ad")
     parser.add_argument("--csv", type=Path, help="also a table with the columns of MapMyCells")
+    parser.add_argument("--labels", default="", help="only these, by commas; all if unset")
+    parser.add_argument(
+        "--taxonomy",
+        action="append",
+        default=[],
+        metavar="LABEL=NAME",
+        help="taxonomy, data set or section whose names to use; the most similar if unset",
+    )
     parser.add_argument("--error", type=float, help="share of wrong labels to allow, such as 0.05")
     parser.add_argument("--checkpoint", type=Path, help="NAME.ckpt beside the atlas if unset")
     parser.add_argument("--seed", type=int, default=0)
@@ -191,6 +199,7 @@ def run_annotate(args: argparse.Namespace) -> None:
             raise StoreExists(f"'{path}' exists already.", "Choose another name.")
     if args.error is not None and not 0 < args.error < 1:
         raise BadRequest(f"--error is {args.error}.", "Give a share, such as 0.05 for 5 %.")
+    labels = tuple(name.strip() for name in args.labels.split(",") if name.strip())
     found = annotate_file(
         args.atlas,
         args.query,
@@ -199,9 +208,20 @@ def run_annotate(args: argparse.Namespace) -> None:
         out_csv=args.csv,
         out_json=out_json,
         ctx=context(args.seed),
-        params=AnnotateParams(error=args.error),
+        params=AnnotateParams(labels or None, _taxonomies(args.taxonomy), args.error),
     )
     show(found, args.json is True, _annotated)
+
+
+def _taxonomies(given: list[str]) -> dict[str, str] | None:
+    """Read LABEL=NAME as often as it was given."""
+    pairs = [text.partition("=") for text in given]
+    wrong = [text for text, (label, sign, name) in zip(given, pairs, strict=True)
+             if not (label and sign and name)]  # fmt: skip
+    if wrong:
+        said = f"--taxonomy '{wrong[0][:80]}' is not LABEL=NAME."
+        raise BadRequest(said, "For example --taxonomy type=osmfish_sscortex.")
+    return {label.removeprefix("label:"): name for label, _, name in pairs} or None
 
 
 def _checkpoint(args: argparse.Namespace) -> Path:

@@ -30,7 +30,7 @@ _ENHANCE = (
 )  # fmt: skip
 
 OFFERS: Offers = {
-    ("fusemap", "annotate"): ("seed",),
+    ("fusemap", "annotate"): ("labels", "taxonomy", "error", "seed"),
     ("fusemap", "register"): ("seed",),
     ("fusemap", "harmonise"): ("label", "seed"),
     ("fusemap", "contacts"): _CONTACTS,

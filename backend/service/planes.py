@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -85,7 +86,7 @@ class Planes:
                 return self._query(section.removesuffix(ALL)), MONTAGE
             job, number = result_of(section)
             plane = self._query(QUERY_PREFIX + job)
-            return plane, _nth(plane, section, number)
+            return plane, nth_section(plane.atlas.sections(), section, number)
         plane = self.main
         layout = parse_layout(section)
         if layout is not None:
@@ -154,11 +155,16 @@ def result_of(section: str) -> tuple[str, int]:
     return job, int(number) if number.isascii() and number.isdigit() and len(number) < 5 else -1
 
 
-def _nth(plane: Plane, section: str, number: int) -> str:
-    sections = plane.atlas.sections()
+def nth_section(sections: Sequence[SectionInfo], name: str, number: int) -> str:
+    """Return the id, in its own atlas, of the section of a result that ``name`` numbers.
+
+    Raises
+    ------
+    UnknownSection
+    """
     if not 0 <= number < len(sections):
         raise UnknownSection(
-            f"There is no section '{section[:60]}' in this result.",
+            f"There is no section '{name[:60]}' in this result.",
             f"It has {len(sections)}, numbered from 0.",
         )
     return sections[number].id

@@ -15,20 +15,22 @@ MAIN_LABEL = "label:type"
 
 
 def contacts(work: Work) -> Mapping[str, Any]:
-    """Count contacts of types in sections of the atlas; write the table and its JSON."""
+    """Count contacts of types in sections of the atlas or of an annotated upload."""
     # numba is loaded here, in the process of the job.
     from backend.analysis.contacts import ContactParams
     from backend.runs.contacts import contact_atlas, write_contacts
 
     asked = work.job.params
+    placed = work.placed()
     found = contact_atlas(
-        work.atlas,
-        work.sections(),
+        placed.atlas,
+        placed.sections,
         text_of(asked, "label", MAIN_LABEL),
         text_of(asked, "region"),
         params_of(ContactParams, asked),
         work.context,
     )
+    found = placed.named(found)
     write_contacts(found, work.folder / "contacts.csv", work.folder / "contacts.json")
     calls = Counter(pair["call"] for pair in found["pairs"])
     return {
@@ -49,8 +51,10 @@ def ligands(work: Work) -> Mapping[str, Any]:
 
     asked = work.job.params
     table = table_in(work.settings.pairs, text_of(asked, "table"))
-    meant = replace(params_of(Meant, asked), sections=work.sections())
-    found = ligands_atlas(work.atlas, table, meant, params_of(LigandParams, asked), work.context)
+    placed = work.placed()
+    meant = replace(params_of(Meant, asked), sections=placed.sections)
+    found = ligands_atlas(placed.atlas, table, meant, params_of(LigandParams, asked), work.context)
+    found = placed.named(found)
     write_ligands(found, work.folder / "ligands.csv", work.folder / "ligands.json")
     called = [row for row in found["rows"] if row["significant"]]
     return {

@@ -1,4 +1,4 @@
-"""Verb that chooses a gene panel on sections of the atlas."""
+"""Verb that chooses a gene panel on sections of the atlas, or on an annotated upload."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ def panel(work: Work) -> Mapping[str, Any]:
     from backend.runs.panel import Source, panel_atlas, write_panel
 
     asked = work.job.params
-    source = replace(params_of(Source, asked), sections=work.sections())
-    found = panel_atlas(work.atlas, source, params_of(PanelParams, asked), work.context)
+    placed = work.placed()
+    source = replace(params_of(Source, asked), sections=placed.sections)
+    found = panel_atlas(placed.atlas, source, params_of(PanelParams, asked), work.context)
+    found = placed.named(found)
     write_panel(found, work.folder / "panel.csv", work.folder / "panel.json")
     return {
         "n_genes": len(found["genes"]),

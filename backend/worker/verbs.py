@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from backend.core.errors import BadRequest
 from backend.intake.mapping import ReadMapping, safe_id
 from backend.worker.contacts import contacts, ligands
 from backend.worker.enhance import enhance
@@ -14,6 +15,9 @@ from backend.worker.panel import panel
 from backend.worker.register import register
 from backend.worker.weigh import integrate_modalities
 from backend.worker.work import Verbs, Work
+
+if TYPE_CHECKING:
+    from backend.models.fusemap.tasks import AnnotateParams
 
 #: Label whose unassigned cells are counted first.
 MAIN_LABEL = "type"
@@ -34,10 +38,40 @@ def annotate(work: Work) -> Mapping[str, Any]:
         work.folder / "atlas.zarr",
         work.context,
         out_json=work.folder / "annotated.json",
+        params=_asked(work.job.params),
         mapping=reading(work.note("preflight").get("card", {}), name),
         section_id=safe_id(name),
     )
     return {**summary(found), "section": f"query-{work.job.id}", "figures": found["figures"]}
+
+
+def _asked(params: Mapping[str, Any]) -> AnnotateParams:
+    """Return what an annotation was asked for.
+
+    Raises
+    ------
+    BadRequest
+    """
+    # torch is loaded here, in the process of the job.
+    from backend.models.fusemap.tasks import AnnotateParams
+
+    labels, taxonomy, error = (params.get(name) for name in ("labels", "taxonomy", "error"))
+    faults = []
+    if labels is not None and not (isinstance(labels, list) and all(map(_is_text, labels))):
+        faults.append("labels is a list of names")
+    if taxonomy is not None and not (
+        isinstance(taxonomy, dict) and all(map(_is_text, taxonomy.values()))
+    ):
+        faults.append('taxonomy is a name per label, such as {"type": "osmfish_sscortex"}')
+    if error is not None and not (isinstance(error, int | float) and 0 < error < 1):
+        faults.append("error is a share, such as 0.05")
+    if faults:
+        raise BadRequest(f"Parameters cannot be read: {'; '.join(faults)}.")
+    return AnnotateParams(tuple(labels) if labels else None, taxonomy or None, error)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
 
 
 def harmonise(work: Work) -> Mapping[str, Any]:

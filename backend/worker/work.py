@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from backend.core.errors import BadCheckpoint, BadRequest, UnknownUpload
+from backend.core.errors import BadCheckpoint, BadRequest, UnknownSection, UnknownUpload
 from backend.core.job import Job, RunContext
 from backend.core.settings import Settings
 from backend.jobs.queue import RECORD
 from backend.jobs.wire import plain
+from backend.service.planes import QUERY_PREFIX, nth_section, result_of
+from backend.store.atlas import Atlas
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,35 @@ class Work:
             )
         return tuple(str(section) for section in named)
 
+    def placed(self) -> Placed:
+        """Return the atlas that holds the named sections: this one, or that of a result.
+
+        Raises
+        ------
+        BadRequest
+            If sections of the atlas and of a result, or of several results, are mixed.
+        UnknownSection
+            If there is no such result, or it has no such section.
+        """
+        named = self.sections()
+        jobs = {result_of(s)[0] if s.startswith(QUERY_PREFIX) else "" for s in named}
+        if len(jobs) > 1:
+            raise BadRequest(
+                "Sections of the atlas and of uploads cannot be taken together.",
+                "Name sections of the atlas, or of one annotated upload.",
+            )
+        job = jobs.pop() if jobs else ""
+        if not job:
+            return Placed(self.atlas, named, {})
+        path = self.settings.results / job / "atlas.zarr"
+        if not path.is_dir():
+            raise UnknownSection(
+                f"There is no section '{named[0][:60]}'.", "The result was deleted; run it again."
+            )
+        infos = Atlas.open(path).sections()
+        inner = {name: nth_section(infos, name, result_of(name)[1]) for name in named}
+        return Placed(path, tuple(inner.values()), {i: name for name, i in inner.items()})
+
     def trained(self) -> Path:
         """Return the checkpoint.
 
@@ -105,6 +136,29 @@ class Work:
                 "This atlas has no trained model.", "Train one: python -m backend train fusemap."
             )
         return self.checkpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Where the sections of a job are.
+
+    Parameters
+    ----------
+    atlas : Path
+    sections : tuple of str
+        Their ids in it.
+    asked : mapping
+        Id in the atlas of a result to the id that a person knows; empty for the atlas itself.
+    """
+
+    atlas: Path
+    sections: tuple[str, ...]
+    asked: Mapping[str, str]
+
+    def named(self, found: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what a run found with its sections under the ids that were asked for."""
+        sections = [{**s, "id": self.asked.get(s["id"], s["id"])} for s in found["sections"]]
+        return {**found, "sections": sections}
 
 
 Verb = Callable[[Work], Mapping[str, Any]]

@@ -52,6 +52,14 @@ SCOPE, LABEL, GENES, WAY, INCLUDE, EXCLUDE = (
     "panels-include",
     "panels-exclude",
 )
+ALSO, SPECIES, CANDIDATES, PANEL_OF = (
+    "panels-also",
+    "panels-species",
+    "panels-candidates",
+    "panels-panel-of",
+)
+#: Options whose change draws the run's button anew, after scope and label.
+FIELDS = (GENES, WAY, INCLUDE, EXCLUDE, ALSO, SPECIES, CANDIDATES, PANEL_OF)
 WAYS = (
     ("embedding", "Gene embedding and labels"),
     ("greedy", "Greedy, labels only"),
@@ -76,6 +84,18 @@ def layout(backend: Backend) -> Component:
         labelled("Chosen by", choice(WAY, WAYS, WAYS[0][0])),
         labelled("Must be in", text_field(INCLUDE, "Slc17a7, Gad1")),
         labelled("Must not be in", text_field(EXCLUDE, "Malat1")),
+        labelled("Also scored on", choice(ALSO, [("", "Regions, if any"), *labels], "")),
+        labelled("Species", choice(SPECIES, _species(backend), "")),
+        labelled(
+            "Only from these genes",
+            text_field(CANDIDATES, "all measured"),
+            "Candidates: symbols separated by commas; all genes that were measured if empty",
+        ),
+        labelled(
+            "Only from the panel of",
+            choice(PANEL_OF, _panels(backend), ""),
+            "Candidates: what this section measured, such as the panel of your own instrument",
+        ),
     ]
     return html.Div(
         [
@@ -112,7 +132,7 @@ def register(app: Dash, backend: Backend) -> None:
     @app.callback(
         Output(RUN, "children"),
         Input(ids.TOOL, "data"),
-        *[Input(name, "value") for name in (SCOPE, LABEL, GENES, WAY, INCLUDE, EXCLUDE)],
+        *[Input(name, "value") for name in (SCOPE, LABEL, *FIELDS)],
     )
     def offer(tool: Any, scope: Any, label: Any, *rest: Any) -> Any:
         if not _is_open(tool) or not label:
@@ -176,7 +196,7 @@ def run_row(
     backend: Backend, section: str, scope: str, label: str, rest: Sequence[Any]
 ) -> list[Child]:
     """Return the button that starts a choice, and what it is on."""
-    genes, way, include, exclude = rest
+    genes, way, include, exclude, also, species, candidates, panel_of = rest
     entries = sections_of(backend, section, scope, label, needs_expression=True)
     n = int(genes or 60)
     params = {
@@ -186,6 +206,13 @@ def run_row(
         "include": names(include),
         "exclude": names(exclude),
     }
+    more = {
+        "also": also or "",
+        "species": species or "",
+        "candidates": names(candidates),
+        "panel_of": panel_of or "",
+    }
+    params |= {name: value for name, value in more.items() if value}
     inputs = {"sections": [e["id"] for e in entries]}
     nowhere = scope != "all" and section != MONTAGE and not entries
     act = run_button(
@@ -195,6 +222,21 @@ def run_row(
     if nowhere:
         said = f"The section on the map has no expression with {label}: open another, or take all."
     return [act, html.Span(said, className="s t2")]
+
+
+def _species(backend: Backend) -> list[tuple[str, str]]:
+    """Return the species to choose among."""
+    return [("", "Any"), *((s, s.capitalize()) for s in backend.atlas_info()["species"] if s)]
+
+
+def _panels(backend: Backend) -> list[tuple[str, str]]:
+    """Return sections that measured genes, one of every data set and panel size."""
+    found: dict[tuple[str, int], tuple[str, str]] = {}
+    for s in backend.sections():
+        if s["n_genes"]:
+            word = f"{s['dataset']}: {words.plural(s['n_genes'], 'gene')}"
+            found.setdefault((s["dataset"], s["n_genes"]), (s["id"], word))
+    return [("", "Any section"), *found.values()]
 
 
 def names(text: Any) -> list[str]:

@@ -62,7 +62,9 @@ def test_the_head_leads_to_the_other_label_and_the_files(found: dict[str, Any]) 
 
 
 def test_the_run_carries_the_options(backend: Backend) -> None:
-    row = panels.run_row(backend, "alpha", "dataset", "label:type", (40, "greedy", "Sst, Vip", ""))
+    row = panels.run_row(
+        backend, "alpha", "dataset", "label:type", (40, "greedy", "Sst, Vip", "", *[""] * 4)
+    )
     asked = json.loads(getattr(having(row, "data-act", "run")[0], "data-value"))
     assert asked["inputs"] == {"sections": ["alpha", "beta"]}
     assert asked["params"] == {
@@ -73,5 +75,11 @@ def test_the_run_carries_the_options(backend: Backend) -> None:
         "exclude": [],
     }
     assert "Choose 40 genes" in text(row)
-    none = panels.run_row(backend, "gamma", "section", "label:type", (40, "", "", ""))
+    options = (40, "greedy", "", "", "label:region", "mouse", "Sst,Vip", "beta")
+    more = panels.run_row(backend, "alpha", "section", "label:type", options)
+    params = json.loads(getattr(having(more, "data-act", "run")[0], "data-value"))["params"]
+    assert params["also"] == "label:region"
+    assert (params["species"], params["panel_of"]) == ("mouse", "beta")
+    assert params["candidates"] == ["Sst", "Vip"]
+    none = panels.run_row(backend, "gamma", "section", "label:type", (40, "", "", "", *[""] * 4))
     assert having(none, "data-act", "run")[0].disabled

@@ -55,3 +55,35 @@ def test_an_upload_becomes_a_section_of_its_own(client: FlaskClient, tmp_path: P
         (tmp_path / "back.h5ad").write_bytes(written.data)
     with h5py.File(tmp_path / "back.h5ad") as file:
         assert "type_fusemap" in file["obs"]
+
+
+def test_contacts_and_panels_are_run_on_an_annotated_upload(client: FlaskClient) -> None:
+    card = client.post("/api/uploads/demo").get_json()
+    asked = {"model": "fusemap", "verb": "annotate", "inputs": {"upload": card["upload"]["id"]}}
+    asked["params"] = {"taxonomy": {"type": "d1"}, "error": 0.2}
+    job = client.post("/api/jobs", json=asked).get_json()["job"]
+    assert job["state"] == "done", job["error"]
+    section = job["result"]["section"]
+    wanted = {
+        "contacts": {"n_shifts": 20, "radius_um": 60, "least_cells": 5},
+        "panel": {"genes": 4, "draws": 2, "label": "label:region"},
+    }
+    for verb, params in wanted.items():
+        asked = {"model": "fusemap", "verb": verb, "params": params, "inputs": {"section": section}}
+        made = client.post("/api/jobs", json=asked).get_json()["job"]
+        assert made["state"] == "done", made["error"]
+        found = client.get(f"/api/results/{made['id']}").get_json()
+        assert [s["id"] for s in found["sections"]] == [section]
+    mixed = {**asked, "inputs": {"sections": [section, "s0"]}}
+    failed = client.post("/api/jobs", json=mixed).get_json()["job"]
+    assert "cannot be taken together" in failed["error"]["message"]
+
+
+def test_an_unknown_taxonomy_is_refused_with_those_there_are(client: FlaskClient) -> None:
+    card = client.post("/api/uploads/demo").get_json()
+    asked = {"model": "fusemap", "verb": "annotate", "inputs": {"upload": card["upload"]["id"]}}
+    for taxonomy, words in (({"type": "d9"}, "no taxonomy 'd9'"), (["type"], "a name per label")):
+        asked["params"] = {"taxonomy": taxonomy}
+        job = client.post("/api/jobs", json=asked).get_json()["job"]
+        assert job["state"] == "failed"
+        assert words in job["error"]["message"]

@@ -110,6 +110,7 @@ def annotate(
     """
     model = _model(checkpoint)
     labels = _labels(params, model)
+    taxonomy = _taxonomy(params, model)
     columns: list[Column] = []
     matrices: list[Matrix] = []
     figures: dict[str, Any] = {}
@@ -121,9 +122,7 @@ def annotate(
         ranked = nearest_sections(query, mapped, model)
         matrices += _space_matrices(section, query, mapped, model)
         part.step(0.3, f"Annotating {section.title}")
-        found = annotate_section(
-            query, mapped, ranked, model, labels, params.taxonomy or {}, params.error
-        )
+        found = annotate_section(query, mapped, ranked, model, labels, taxonomy, params.error)
         columns += found.columns
         matrices += found.matrices
         figures[section.id] = {
@@ -205,6 +204,27 @@ def _labels(params: AnnotateParams, model: Model) -> tuple[str, ...]:
                 *filter(None, [f"It knows {', '.join(known)}.", did_you_mean(label, known)]),
             )
     return params.labels or known
+
+
+def _taxonomy(params: AnnotateParams, model: Model) -> Mapping[str, str]:
+    """Taxonomy per label as asked for.
+
+    Raises
+    ------
+    UnknownLayer
+        Where the checkpoint does not have it.
+    """
+    for label, asked in (params.taxonomy or {}).items():
+        heads = [h for h in model.heads if h.label == label]
+        known = sorted({h.taxonomy for h in heads})
+        named = {n for h in heads for n in (*h.taxonomy.split(" + "), *h.sections)}
+        if asked not in {*known, *named}:
+            raise UnknownLayer(
+                f"The checkpoint has no taxonomy '{asked[:80]}' of label '{label[:80]}'.",
+                f"It has {'; '.join(known) or 'none'}.",
+                *filter(None, [did_you_mean(asked[:80], named)]),
+            )
+    return params.taxonomy or {}
 
 
 def _space_matrices(
