@@ -112,7 +112,7 @@ def _facts(cell: Mapping[str, Any], layer: LayerInfo | None) -> list[tuple[Child
     pairs: list[tuple[Child, Child]] = []
     if layer is not None and "value" in cell:
         value = cell["value"]
-        kind = words.KIND_TAGS[layer.key.kind][0].lower()
+        kind = words.kind_tag(layer.key, False, layer.unit)[0].lower()
         shown = "missing" if value is None else words.number(value)
         pairs.append(([html.I(layer.title), f", {kind}"], shown))
         if cell.get("interval"):

@@ -107,7 +107,7 @@ def nearest(backend: Backend, entry: Mapping[str, Any]) -> str:
 
 def is_lone(entry: Mapping[str, Any]) -> bool:
     """Return whether a section on a plane of its own has nothing to do with the atlas."""
-    return entry["kind"] == "query" and not entry["parent"]
+    return entry["kind"] == "query" and not entry.get("parent_here", entry["parent"])
 
 
 def _layer(backend: Backend, section: str, key: LayerKey, layers: Sequence[LayerInfo]) -> LayerInfo:

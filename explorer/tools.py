@@ -22,7 +22,7 @@ from dash.development.base_component import Component
 from explorer import ids
 from explorer.components import icon_button
 from explorer.icons import icon
-from explorer.views import ask, contacts, factors, labels, panels, space, weights
+from explorer.views import ask, contacts, enhance, factors, labels, panels, space, weights
 
 if TYPE_CHECKING:
     from backend.service import Backend
@@ -57,6 +57,7 @@ TOOLS: tuple[Tool, ...] = (
     space,
     weights,
     factors,
+    enhance,
 )
 
 

@@ -8,9 +8,15 @@ from typing import Any
 from backend.core.layers import LayerInfo, LayerKey
 
 #: What a job does, before the name of what it does it to.
-VERBS = {"integrate_modalities": "Weigh modalities of", "contacts": "Count contacts in"}
+VERBS = {
+    "integrate_modalities": "Weigh modalities of",
+    "contacts": "Count contacts in",
+    "enhance": "Enhance",
+}
 #: Checks of a modality weight that are no share, by the end of their name.
 CHECKS = {"spread": "Spread of the weight", "within": "Attention within"}
+#: How units of expression end that a model gave to parts of spots.
+ENHANCED = ("per spot area", "shared out")
 #: How labels of plain methods, shown beside a model, are called.
 BASELINE = "baseline "
 #: What kind of layer it is, and how its tag is drawn.
@@ -119,12 +125,14 @@ def facts(entry: Mapping[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def kind_tag(key: LayerKey, annotated: bool) -> tuple[str, str]:
+def kind_tag(key: LayerKey, annotated: bool, unit: str = "") -> tuple[str, str]:
     """Return word and class of a layer's tag.
 
     Labels of an annotated upload were not published, and domains are what a model made of a
-    section.
+    section. Expression of subspots was never measured, which its unit says.
     """
+    if key.kind == "measured" and unit.endswith(ENHANCED):
+        return "Enhanced", "imp"
     if key.kind == "label" and (key.name == "domain" or key.name.startswith(BASELINE)):
         return KIND_TAGS["score"]
     return KIND_TAGS["annotated" if key.kind == "label" and annotated else key.kind]

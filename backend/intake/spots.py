@@ -9,7 +9,7 @@ from typing import Any
 import h5py
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ImageDraw
+from PIL import Image, ImageDraw
 from scipy.spatial import cKDTree
 
 from backend.core.settings import Limits
@@ -26,9 +26,11 @@ PIXELS = ("pixel", "pixels", "image_px", "spatial_px", "X_pixel")
 ELSEWHERE = ("genes", "species")
 #: Sections listed at most.
 MOST_SECTIONS = 200
+#: How much alike the directions to neighbours must be for a lattice, 0 to 1.
+REGULAR = 0.6
 #: Side of the picture that shows spots over the image.
 OVERLAY = 900
-INSIDE, OUTSIDE = "#f07b26", "#3f6fe8"
+INSIDE, OUTSIDE, BEYOND = "#f07b26", "#3f6fe8", "#dddddd"
 
 
 def look_at_spots(path: Path, filename: str, image: Path | None, limits: Limits) -> dict[str, Any]:
@@ -47,8 +49,8 @@ def look_at_spots(path: Path, filename: str, image: Path | None, limits: Limits)
     -------
     dict
         ``ok``; ``faults``, each with what, where, expected, remedy; ``n_spots``, ``n_genes``;
-        ``unit`` of the coordinates; ``sections``: list of {name, spots, pitch, pitch_px, outside},
-        the last two None without an image; ``pixels``: field with pixel coordinates, or "".
+        ``unit`` of the coordinates; ``sections``: list of {name, spots, pitch, shape, pitch_px,
+        outside}, the last two None without an image; ``pixels``: field of pixels, or "".
     """
     card = inspect(path, filename, SimpleNamespace(symbol=[], ensembl=[]), limits)
     blocked = [f for f in card.findings if _blocks(f)]
@@ -89,16 +91,25 @@ def draw_spots(path: Path, image: Path, section: str, target: Path) -> None:
     with h5py.File(path, "r") as file:
         _, names, _, places = _places(file)
     size = np.array(picture_size(image), np.float64)
-    small = thumbnail(image, OVERLAY)
-    if places is not None:
-        chosen = places[(names == section) | (section == "")]
-        scale = small.width / size[0]
-        draw = ImageDraw.Draw(small)
-        radius = max(2.0, 0.25 * _pitch(chosen) * scale)
-        for (x, y), inside in zip(chosen * scale, _is_inside(chosen, size), strict=True):
-            ring = (x - radius, y - radius, x + radius, y + radius)
-            draw.ellipse(ring, outline=INSIDE if inside else OUTSIDE, width=2)
-    small.save(target, "JPEG", quality=85)
+    if places is None:
+        thumbnail(image, OVERLAY).save(target, "JPEG", quality=85)
+        return
+    chosen = places[(names == section) | (section == "")]
+    pitch = _pitch(chosen)
+    # As much of the image as the spots need, and the places of those beyond it.
+    low = np.minimum(np.maximum(chosen.min(axis=0) - 3 * pitch, 0), chosen.min(axis=0) - pitch)
+    high = np.maximum(np.minimum(chosen.max(axis=0) + 3 * pitch, size), chosen.max(axis=0) + pitch)
+    zoom = OVERLAY / float((high - low).max())
+    small = thumbnail(image, int(np.ceil(zoom * size.max())))
+    scale = small.width / size[0]
+    canvas = Image.new("RGB", _pair((high - low) * scale + 1), BEYOND)
+    canvas.paste(small, _pair(-low * scale))
+    draw = ImageDraw.Draw(canvas)
+    radius = max(2.0, 0.25 * pitch * scale)
+    for (x, y), inside in zip((chosen - low) * scale, _is_inside(chosen, size), strict=True):
+        ring = (x - radius, y - radius, x + radius, y + radius)
+        draw.ellipse(ring, outline=INSIDE if inside else OUTSIDE, width=2)
+    canvas.save(target, "JPEG", quality=85)
 
 
 def _places(
@@ -117,6 +128,29 @@ def _places(
     return xy, names, f"obsm/{field}" if field else "", pixels
 
 
+def shape_of(xy: NDArray[np.floating]) -> str:
+    """Return the lattice that spots of a section lie on: square, hexagon, or "" for neither.
+
+    Notes
+    -----
+    Steps to the nearest neighbours of a square lattice point into directions that repeat every 90
+    degrees, of a hexagonal one every 60; of cells in tissue, into all.
+    """
+    if len(xy) < 8:
+        return ""
+    apart, found = cKDTree(xy).query(xy, 7)
+    pitch = float(np.median(apart[:, 1]))
+    near = (apart[:, 1:] > 0) & (apart[:, 1:] <= 1.3 * pitch)
+    steps = (xy[found[:, 1:]] - xy[:, None])[near]
+    if not len(steps):
+        return ""
+    angle = np.arctan2(steps[:, 1], steps[:, 0])
+    square, hexagon = (float(abs(np.exp(1j * fold * angle).mean())) for fold in (4, 6))
+    if max(square, hexagon) < REGULAR:
+        return ""
+    return "square" if square >= hexagon else "hexagon"
+
+
 def _section(
     name: str,
     rows: NDArray[np.bool_],
@@ -125,7 +159,8 @@ def _section(
     size: tuple[int, int] | None,
 ) -> dict[str, Any]:
     has_both = places is not None and size is not None
-    found = {"name": name, "spots": int(rows.sum()), "pitch": _pitch(xy[rows])}
+    found: dict[str, Any] = {"name": name, "spots": int(rows.sum())}
+    found |= {"pitch": _pitch(xy[rows]), "shape": shape_of(xy[rows])}
     if not has_both:
         return {**found, "pitch_px": None, "outside": None}
     assert places is not None
@@ -149,6 +184,10 @@ def _blocks(finding: Finding) -> bool:
     if finding.key in ELSEWHERE:
         return False
     return finding.state == "blocked" or (finding.key == "counts" and finding.state != "ok")
+
+
+def _pair(values: NDArray[np.float64]) -> tuple[int, int]:
+    return int(values[0]), int(values[1])
 
 
 def _fault(fault: Any) -> dict[str, str]:

@@ -29,7 +29,8 @@ Figures (JSON)
 - ``genes``: list of {gene, mean (counts per spot), gain (self-merge, None where not tried), kappa,
   error (mean sd over mean rate)}, most abundant first
 - ``warnings`` (sentences), ``how_to_read`` (sentences by figure), ``seconds`` by step
-- ``image``: {source, width, height} or None
+- ``image``: {source, width, height, and in jobs bounds (left, top, right, bottom of
+  ``underlay.jpg`` in coordinates of the section)} or None
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ from backend.intake.structure import check_signature, check_structure
 from backend.models.soscope.tasks import EnhanceParams, enhance, layout_of
 from backend.runs.enhance_files import write_enhanced, write_gain
 from backend.runs.enhance_image import TissueImage, image_features, image_of_file
+from backend.runs.enhance_underlay import write_underlay
 from backend.store.atlas import Atlas
 
 
@@ -72,6 +74,8 @@ class ImageChoice:
         Whether to look for an image at all.
     overlay : Path or None
         Where spots over the image are drawn if they do not fit.
+    underlay : Path or None
+        Where the image is written as it lies under the section, for looking at.
     """
 
     path: Path | None = None
@@ -79,6 +83,7 @@ class ImageChoice:
     scale: float | None = None
     use: bool = True
     overlay: Path | None = None
+    underlay: Path | None = None
 
 
 def enhance_file(
@@ -138,7 +143,10 @@ def enhance_file(
                 layout = layout_of(one, params)
                 features[one.id] = image_features(seen, layout, one, chosen.overlay)
     result = enhance(sections, params, ctx.part(0.2, 0.9), features=features or None)
-    result = replace(result, figures={**result.figures, "image": _about(seen)})
+    about = _about(seen)
+    if about is not None and seen is not None and chosen.underlay is not None:
+        about["bounds"] = write_underlay(chosen.underlay, seen, sections[-1])
+    result = replace(result, figures={**result.figures, "image": about})
     _write(sections, result, out_h5ad, out_csv, ctx)
     return sections, result
 

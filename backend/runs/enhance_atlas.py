@@ -39,7 +39,7 @@ def write_enhanced_atlas(
     for section in sections:
         fine = next(s for s in result.sections if s.id == subspot_id(section.id))
         parts[section.id] = {
-            "rate": _labelled(fine, fine.id, result),
+            "rate": _labelled(per_spot_area(fine, section.n_cells), fine.id, result),
             "spots": _labelled(_panel(section, fine.genes), section.id, result),
             "split": _split(fine, result),
         }
@@ -80,6 +80,16 @@ def _labelled(section: SectionData, name: str, result: TaskResult) -> SectionDat
     return replace(section, labels={**labels, **given}, numbers={**section.numbers, **numbers})
 
 
+def per_spot_area(fine: SectionData, n_spots: int) -> SectionData:
+    """Return subspots with expected counts at the scale of a spot, so that colours compare.
+
+    A subspot holds a part of its spot's counts; drawn in one range, it would always look pale.
+    """
+    counts = fine.counts.copy()
+    counts.data = counts.data * np.float32(fine.n_cells / n_spots)
+    return replace(fine, counts=counts, unit="expected counts per spot area")
+
+
 def _split(fine: SectionData, result: TaskResult) -> SectionData:
     """Return the subspots with the counts of their spots shared out."""
     values = matrix_of(result, fine.id, "split").values
@@ -88,6 +98,7 @@ def _split(fine: SectionData, result: TaskResult) -> SectionData:
         id=f"{fine.id}.split",
         title=f"{fine.title}, counts shared out",
         counts=sparse_of(values, 1e-6),
+        unit="counts shared out",
         labels={},
     )
 
@@ -97,7 +108,9 @@ def _notes(section: SectionData, parent: str) -> tuple[str, ...]:
         return ("Spots as measured.",)
     if section.id.endswith(".split"):
         return ("Counts of the spots shared out: sums over the subspots of a spot are measured.",)
-    return ("Expected expression of subspots: estimated by a model, not measured.",)
+    return (
+        "Expected expression of subspots, per area of a spot: estimated by a model, not measured.",
+    )
 
 
 def _record_source(path: Path, result: TaskResult) -> None:

@@ -34,7 +34,13 @@ from backend.service.answer_tables import class_table, gene_table, section_table
 from backend.service.answers import Answers
 from backend.service.layers import annotation_test, bridges_note, describe, expected_r
 from backend.service.planes import MONTAGE, QUERY_PREFIX, Plane, Planes, result_of
-from backend.service.spots import SPOTS, refuse_spots, spots_card, spots_overlay
+from backend.service.spots import (
+    SPOTS,
+    refuse_spots,
+    spot_sections,
+    spots_card,
+    spots_overlay,
+)
 from backend.store.atlas import Atlas
 from backend.store.place import Place
 from backend.store.space import Space, read_space
@@ -80,6 +86,7 @@ class Backend:
         self._counts = lru_cache(maxsize=2048)(self._count)
         self._answers = lru_cache(maxsize=4)(self._open_answers)
         self._points = lru_cache(maxsize=4)(self._sample_points)
+        self._spots_of = lru_cache(maxsize=2)(self._find_spots)
         self._space_of = lru_cache(maxsize=8)(self._read_space)
         # A result never changes; its folder is named after its job.
         self._results = lru_cache(maxsize=8)(_read_json)
@@ -152,10 +159,15 @@ class Backend:
             "world_um": plane.atlas.world_um,
             "edition": plane.atlas.edition,
             "kind": kind,
+            # The parent of subspots may be spots that were sent, which the atlas does not hold.
+            "parent_here": info.parent if self._holds(info.parent) else "",
             "embedded": embedding is not None and info.id in embedding.sections,
             "few_bridges": bridges_note(plane.atlas, info.id),
             "registered": space.summary_of(self._space_of(plane.atlas), info.id),
         }
+
+    def _holds(self, section: str) -> bool:
+        return any(info.id == section for info in self.planes.main.atlas.sections())
 
     # -- common coordinates -----------------------------------------------------------------
 
@@ -428,6 +440,13 @@ class Backend:
         named = self.uploads.named(uploads, owner)
         with linked(named) as paths:
             return modalities(paths, self.settings.limits)
+
+    def spot_sections(self) -> list[dict[str, Any]]:
+        """Return the sections of the atlas that are spots and can be enhanced."""
+        return self._spots_of(self.planes.main.atlas.edition)
+
+    def _find_spots(self, edition: str) -> list[dict[str, Any]]:
+        return spot_sections(self.planes.main.atlas)
 
     def attach_image(self, upload: str, image: str, owner: str) -> dict[str, Any]:
         """Put an uploaded image beside an uploaded section; see ``intake.attached``."""

@@ -7,15 +7,50 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from backend.core.errors import BadFile, BadRequest, Fault
 from backend.core.settings import Limits
 from backend.intake.attached import image_note, image_of
 from backend.intake.check import spots
-from backend.intake.spots import draw_spots
+from backend.intake.spots import draw_spots, shape_of
 from backend.intake.uploads import Uploads
+from backend.store.atlas import Atlas
 
 #: Note beside an upload with its card; it is looked at once for each image.
 SPOTS = "spots.json"
+#: Half the distance of neighbours, micrometres, from which they may be spots; spots at most.
+LEAST_RADIUS, MOST_SPOTS = 10.0, 60_000
+
+
+def spot_sections(atlas: Atlas) -> list[dict[str, Any]]:
+    """Return the sections of an atlas whose cells lie on a lattice and have counts.
+
+    Returns
+    -------
+    list of dict
+        ``id``, ``title``, ``spots``, ``shape`` (square or hexagon), ``pitch`` and ``unit``.
+    """
+    found = []
+    for section in atlas.sections():
+        wide = section.radius >= LEAST_RADIUS or section.xy_unit != "um"
+        if not (wide and section.n_genes and section.n_cells <= MOST_SPOTS):
+            continue
+        if "counts" not in section.unit:
+            continue
+        shape = shape_of(np.asarray(atlas.xy[section.rows], np.float64))
+        if shape:
+            found.append(
+                {
+                    "id": section.id,
+                    "title": section.title,
+                    "spots": section.n_cells,
+                    "shape": shape,
+                    "pitch": 2 * section.radius,
+                    "unit": section.xy_unit,
+                }
+            )
+    return found
 
 
 def spots_card(uploads: Uploads, upload_id: str, owner: str, limits: Limits) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from backend.core.errors import BadRequest
+from backend.intake.attached import image_of
 from backend.intake.mapping import ReadMapping
 from backend.worker.asked import params_of
 from backend.worker.work import Work
@@ -48,8 +49,9 @@ def enhance(work: Work) -> Mapping[str, Any]:
     if "sections" not in work.job.inputs:
         name, path, slide = sent(work)
         image = ImageChoice(
-            slide, asked.pixels, asked.scale or None, asked.use_image, work.folder / "overlay.png"
-        )
+            slide, asked.pixels, asked.scale or None, asked.use_image,
+            work.folder / "overlay.png", work.folder / "underlay.jpg",
+        )  # fmt: skip
         sections, result = enhance_file(
             path, params, ctx, image=image, section=asked.section, mapping=_mapping(work, name),
             **files,
@@ -85,7 +87,8 @@ def sent(work: Work) -> tuple[str, Path, Path | None]:
     UnknownUpload
     """
     if "upload" in work.job.inputs:
-        return str(work.job.inputs.get("name", "spots")), work.upload(), None
+        path = work.upload()
+        return str(work.job.inputs.get("name", "spots")), path, image_of(path)
     uploads = work.uploads()
     images = [path for name, path in uploads if name.lower().endswith(IMAGES)]
     spots = [(name, path) for name, path in uploads if not name.lower().endswith(IMAGES)]

@@ -210,7 +210,7 @@ def map_chip(info: LayerInfo) -> list[Child] | None:
     """Return what floats over a map of a gene: that it is measured or imputed."""
     if info.key.kind not in ("measured", "imputed"):
         return None
-    return [html.I(info.title, className="b cut"), tag(*words.KIND_TAGS[info.key.kind])]
+    return [html.I(info.title, className="b cut"), tag(*words.kind_tag(info.key, False, info.unit))]
 
 
 def hover_card(backend: Backend, hover: Mapping[str, Any]) -> Any:

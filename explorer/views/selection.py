@@ -165,7 +165,7 @@ def _subject_without(key: LayerKey) -> html.Div:
 
 def subject_block(info: LayerInfo, annotated: bool, counts: Mapping[int, int]) -> html.Div:
     """Return title, kind and one line on what the layer is and where it comes from."""
-    tag_ = tag(*words.kind_tag(info.key, annotated))
+    tag_ = tag(*words.kind_tag(info.key, annotated, info.unit))
     if not _is_label(info):
         gene = info.key.kind in ("measured", "imputed")
         line = ", ".join(p for p in (info.unit, _source(info, annotated)) if p)

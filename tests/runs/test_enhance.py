@@ -68,7 +68,7 @@ def test_subspots_are_written_with_layers_parents_and_gains(spots: Path, tmp_pat
     own = places[sections[0].id]
     assert [infos[own[name]].n_cells for name in ("rate", "spots", "split")] == [400, 100, 400]
     assert infos[own["rate"]].parent == sections[0].id
-    assert infos[own["rate"]].unit == "expected counts"
+    assert infos[own["rate"]].unit == "expected counts per spot area"
     assert all(info.n_genes == 30 for info in infos)
 
 
