@@ -141,3 +141,13 @@ def test_memory_that_runs_out_advises_a_smaller_batch(
     said = refused(capsys, "train", "fusemap", atlas, "-o", tmp_path / "new.ckpt")
     assert "--cells-per-section 20000" in said
     assert not (tmp_path / "new.ckpt").exists()
+
+
+def test_a_taxonomy_is_named_per_label(
+    atlas: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, out = query(tmp_path / "q.h5ad"), tmp_path / "out.h5ad"
+    asked = ["annotate", atlas, file, "-o", out, "--taxonomy"]
+    assert "is not LABEL=NAME" in refused(capsys, *asked, "type")
+    assert "no taxonomy 'strange' of label 'type'" in refused(capsys, *asked, "type=strange")
+    assert not out.exists()

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from backend.core.job import RunContext
 from backend.models.fusemap.bridges import correlation, mean_by_unit
 from backend.models.fusemap.fits import HiddenFits
@@ -18,6 +20,8 @@ from backend.models.fusemap.trial import Sample
 #: Sets of numbers of factors to choose among, and those that scales are compared with.
 CANDIDATES: tuple[tuple[int, ...], ...] = ((4, 6, 8, 10, 12), (8, 10, 12, 16))
 FEW = (6, 10)
+#: How far cells may be drawn towards classes; see ``mixture``.
+PULLS = (0.5, 1.0)
 #: Folds that choices are made on.
 CHOICE_FOLDS = 2
 #: What the less plain of two must gain in r.
@@ -26,11 +30,15 @@ LEAST_GAIN = 0.003
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """How to fit; ``tried`` holds the mean held-out r of everything that was compared."""
+    """How to fit; ``tried`` holds the mean held-out r of everything that was compared.
+
+    At most one of ``refine`` and ``pull`` moves cells after the posterior.
+    """
 
     scale: Scale
     factors: tuple[int, ...]
     refine: bool
+    pull: float = 0.0
     tried: dict[str, float] = field(default_factory=dict)
 
 
@@ -41,6 +49,7 @@ def choose(
     factors: tuple[int, ...] | None = None,
     scale: Scale | None = None,
     refine: bool | None = None,
+    pull: float | None = None,
 ) -> tuple[Choice, HiddenFits]:
     """Return how to fit, each part as given or chosen on hidden genes; and the fits made for it.
 
@@ -49,14 +58,14 @@ def choose(
     samples : sequence of Sample
     n_genes : int
     ctx : RunContext
-    factors, scale, refine : optional
-        Not to be chosen but taken.
+    factors, scale, refine, pull : optional
+        Not to be chosen but taken; where one of the last two is given, so is the other.
     """
     widest = max(len(s.plain.genes) for s in samples)
     fits = HiddenFits(samples, scale or SCALES[0], n_genes, ctx)
     if fits.plan.is_empty:
         plain = factors or (min(10, max(widest // 3, 1)),)
-        return Choice(scale or "log1p", plain, bool(refine)), fits
+        return Choice(scale or "log1p", plain, bool(refine), pull or 0.0), fits
     tried: dict[str, float] = {}
     if scale is None:
         fits = _best_scale(fits, factors or _possible(FEW, widest), tried, ctx.part(0, 0.5))
@@ -64,11 +73,19 @@ def choose(
         sets = tuple(dict.fromkeys(_possible(ks, widest) for ks in CANDIDATES))
         part = ctx.part(0.5, 0.8)
         factors = max(sets, key=lambda ks: _held_out(fits, ks, tried, part))
-    if refine is None:
-        plain_r = _held_out(fits, factors, tried, ctx)
-        refined_r = _held_out(fits, factors, tried, ctx.part(0.8, 1), refine=True)
-        refine = refined_r > plain_r + LEAST_GAIN
-    return Choice(fits.scale, factors, refine, tried), fits
+    if refine is None and pull is None:
+        refine, pull = _best_move(fits, factors, tried, ctx.part(0.8, 1))
+    return Choice(fits.scale, factors, bool(refine), pull or 0.0, tried), fits
+
+
+def _best_move(
+    fits: HiddenFits, factors: tuple[int, ...], tried: dict[str, float], ctx: RunContext
+) -> tuple[bool, float]:
+    """Say whether to refine and how far to draw cells to classes; neither unless it gains."""
+    moves = [(False, 0.0), *((False, pull) for pull in PULLS), (True, 0.0)]
+    r = [_held_out(fits, factors, tried, ctx, *move) for move in moves]
+    best = int(np.argmax(r))
+    return moves[best] if r[best] > r[0] + LEAST_GAIN else moves[0]
 
 
 def _best_scale(
@@ -85,15 +102,17 @@ def _held_out(
     tried: dict[str, float],
     ctx: RunContext,
     refine: bool = False,
+    pull: float = 0.0,
 ) -> float:
     """Mean held-out r, noted in ``tried``."""
     name = f"{fits.scale} {'+'.join(str(k) for k in factors)}{' refined' if refine else ''}"
+    name += f" drawn {pull}" if pull else ""
     if name not in tried:
         tried[name] = mean_by_unit(
             [
                 (int(fits.plan.unit[g.section]), correlation(g.score, g.truth))
                 for fold in range(CHOICE_FOLDS)
-                for g in fits.guesses(factors, fold, ctx, refine)
+                for g in fits.guesses(factors, fold, ctx, refine, pull)
             ]
         )
     return tried[name]

@@ -10,7 +10,7 @@ from backend.models.fusemap.average import average
 from backend.models.fusemap.bridges import Guess, Plan, guesses, hide, hiding_plan
 from backend.models.fusemap.inputs import Scale
 from backend.models.fusemap.references import Reference
-from backend.models.fusemap.refining import with_refiner
+from backend.models.fusemap.refining import with_mixture, with_refiner
 from backend.models.fusemap.space import Space, fit_space
 from backend.models.fusemap.trial import Sample, sample_references
 
@@ -48,7 +48,12 @@ class HiddenFits:
         return self._seen[fold]
 
     def guesses(
-        self, factors: Sequence[int], fold: int, ctx: RunContext, refine: bool = False
+        self,
+        factors: Sequence[int],
+        fold: int,
+        ctx: RunContext,
+        refine: bool = False,
+        pull: float = 0.0,
     ) -> list[Guess]:
         """Return the hidden genes of a fold as the average of fits scores them."""
         parts = len(factors) + refine
@@ -59,6 +64,8 @@ class HiddenFits:
         space = average(fits, self.seen(fold))
         if refine:
             space = with_refiner(space, self.seen(fold), RunContext(self._seed), QUICK_STEPS)
+        if pull:
+            space = with_mixture(space, self.seen(fold), pull, self._seed)
         return list(guesses(space, self.seen(fold), self.samples, self.plan, fold))
 
     def forget(self, fold: int) -> None:

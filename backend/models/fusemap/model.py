@@ -24,11 +24,13 @@ from backend.models.fusemap.head_store import (
 )
 from backend.models.fusemap.heads import Head
 from backend.models.fusemap.inputs import SCALES, Scale
+from backend.models.fusemap.mixture import Mixture
 from backend.models.fusemap.refine import Refiner
 from backend.models.fusemap.space import Space
 
 SECTION_ARRAYS = ("genes", "mean", "sd", "level", "profile")
 CELL_ARRAYS = ("weights", "edges", "widths")
+MIXTURE_ARRAYS = ("means", "precision", "share", "pull")
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +233,9 @@ def _put_space(
         tensors[f"{place}/mix"] = space.mix
         joined = np.concatenate([m[known] for m in space.members], axis=1)
         tensors[f"{place}/members"] = joined.astype(np.float32)
+    if space.mixture is not None:
+        for name in MIXTURE_ARRAYS:
+            tensors[f"{place}/mixture/{name}"] = np.atleast_1d(getattr(space.mixture, name))
     if space.refiner is not None:
         for i, (w, b) in enumerate(zip(space.refiner.weights, space.refiner.biases, strict=True)):
             tensors[f"{place}/refiner/{i}/weight"] = w
@@ -263,7 +268,11 @@ def _get_space(
             tuple(tensors[f"{place}/refiner/{i}/weight"] for i in layers),
             tuple(tensors[f"{place}/refiner/{i}/bias"] for i in layers),
         )
-    return Space(embedding, noise, members, tensors.get(f"{place}/mix"), refiner)
+    mixture = None
+    if f"{place}/mixture/pull" in tensors:
+        means, precision, share, pull = (tensors[f"{place}/mixture/{n}"] for n in MIXTURE_ARRAYS)
+        mixture = Mixture(means, precision, share, float(pull[0]))
+    return Space(embedding, noise, members, tensors.get(f"{place}/mix"), refiner, mixture)
 
 
 def _narrow(values: NDArray[Any]) -> NDArray[Any]:

@@ -1,4 +1,4 @@
-"""Train the refinement of a fitted space on the sections that it was fitted to."""
+"""What moves cells after the posterior, learnt on the sections that a space was fitted to."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from backend.core.job import RunContext
 from backend.models.common.factors import balance_weights
+from backend.models.fusemap.mixture import fit_mixture
 from backend.models.fusemap.references import Reference
 from backend.models.fusemap.refine import STEPS, RefineSection, train_refiner
-from backend.models.fusemap.space import Space
+from backend.models.fusemap.space import Space, map_cells
 
 
 def with_refiner(
@@ -26,6 +27,16 @@ def with_refiner(
     """
     sections = refine_sections(space, references)
     return replace(space, refiner=train_refiner(sections, ctx, steps))
+
+
+def with_mixture(space: Space, references: Sequence[Reference], pull: float, seed: int) -> Space:
+    """Return ``space`` with cells drawn towards the classes that those of ``references`` form."""
+    cells: dict[str, list[NDArray[np.float64]]] = {}
+    for r in references:
+        z = map_cells(space, r.prepared, r.graph, space.noise[r.id]).z
+        cells.setdefault(r.dataset, []).append(z)
+    parts = [np.concatenate(own) for own in cells.values()]
+    return replace(space, mixture=fit_mixture(parts, pull, seed))
 
 
 def refine_sections(space: Space, references: Sequence[Reference]) -> list[RefineSection]:

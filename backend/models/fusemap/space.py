@@ -25,6 +25,7 @@ from backend.models.common.factors import (
 )
 from backend.models.common.moments import Moments, moments_of
 from backend.models.common.prep import Prepared, weighted_product
+from backend.models.fusemap.mixture import Mixture
 from backend.models.fusemap.references import Reference
 from backend.models.fusemap.refine import Refiner, refined
 
@@ -41,6 +42,7 @@ class Space:
     members : gene embeddings (g, k_i) of several fits whose scores are averaged; see ``average``
     mix : (sum of k_i, k) float64, from the members' z side by side to z
     refiner : what moves z after the posterior, or None
+    mixture : classes that z is drawn towards at last, or None
     """
 
     embedding: NDArray[np.float64]
@@ -48,6 +50,7 @@ class Space:
     members: tuple[NDArray[np.float64], ...] = ()
     mix: NDArray[np.float64] | None = None
     refiner: Refiner | None = None
+    mixture: Mixture | None = None
 
     @property
     def known(self) -> NDArray[np.bool_]:
@@ -197,6 +200,8 @@ def map_cells(
     z = weighted_product(part.x, part.mean, part.sd, reader)
     if space.refiner is not None:
         z = refined(space.refiner, z, graph, vague)
+    if space.mixture is not None:
+        z = space.mixture.drawn(z)
     error = misfit(part, space.embedding[part.genes], np.atleast_2d(noise).mean(axis=0), z)
     return Mapped(z, niche_mean(z, graph), error, len(part.genes))
 

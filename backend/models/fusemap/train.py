@@ -35,7 +35,7 @@ from backend.models.fusemap.labels import LabelSettings, common_categories, trai
 from backend.models.fusemap.model import Model, SectionRecord, to_checkpoint
 from backend.models.fusemap.nearest import learn_niches
 from backend.models.fusemap.references import Reference, parallel, with_graphs
-from backend.models.fusemap.refining import with_refiner
+from backend.models.fusemap.refining import with_mixture, with_refiner
 from backend.models.fusemap.space import LEAST_SHARED_GENES, Space, fit_space, map_cells
 from backend.models.fusemap.trial import Sample, draw_samples
 from backend.models.fusemap.trust import Trust, earn_trust, untested
@@ -58,6 +58,9 @@ class TrainParams:
         How expression enters; chosen on hidden genes where None.
     refine : bool or None
         Whether to train the masked-gene refinement; where None, if it wins on hidden genes.
+    pull : float or None
+        How far cells are drawn towards the classes that they form, 0..1; as far as imputes hidden
+        genes best where None and ``refine`` is None too.
     iterations : int
         Of EM.
     error : float
@@ -80,6 +83,7 @@ class TrainParams:
     k: int | None = None
     scale: Scale | None = None
     refine: bool | None = None
+    pull: float | None = None
     iterations: int = 100
     error: float = 0.1
     cells_per_section: int = 1_000_000
@@ -208,7 +212,7 @@ def _choice(
 ) -> tuple[Choice, HiddenFits]:
     """How to fit, as asked for or chosen on hidden genes."""
     factors = None if params.k is None else (params.k,)
-    return choose(samples, n_genes, ctx, factors, params.scale, params.refine)
+    return choose(samples, n_genes, ctx, factors, params.scale, params.refine, params.pull)
 
 
 def _fit_common(
@@ -229,6 +233,8 @@ def _fit_common(
     space = average(spaces, references)
     if choice.refine:
         space = with_refiner(space, references, ctx.part(1 - 1 / steps, 1))
+    if choice.pull:
+        space = with_mixture(space, references, choice.pull, ctx.seed)
     if folder is not None:
         shutil.rmtree(folder, ignore_errors=True)
     return space
@@ -306,6 +312,7 @@ def _about(
             "scale": choice.scale,
             "factors": list(choice.factors),
             "refine": choice.refine,
+            "pull": choice.pull,
         },
         "data": [
             {"section": s.id, "dataset": s.dataset, "cells": s.n_cells, "genes": len(s.genes)}

@@ -75,7 +75,7 @@ def earn_trust(fits: HiddenFits, choice: Choice, folds: int, ctx: RunContext) ->
     folds = min(folds, HIDING_FOLDS)
     for fold in range(folds):
         part = ctx.part(0.7 * fold / folds, 0.7 * (fold + 1) / folds)
-        found = fits.guesses(choice.factors, fold, part, choice.refine)
+        found = fits.guesses(choice.factors, fold, part, choice.refine, choice.pull)
         for g in found:
             rows.append(_figures(g))
             cross, square = float((g.score * g.truth).sum()), float((g.score**2).sum())
