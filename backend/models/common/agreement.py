@@ -5,10 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.cluster import KMeans
-from sklearn.metrics import adjusted_rand_score
+from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
 Floats = NDArray[np.floating]
+
+#: Halvings of the search for the width of a neighbourhood.
+BISECTIONS = 40
 
 
 def cluster_ari(z: Floats, codes: NDArray[np.int64], seed: int = 0) -> float:
@@ -19,9 +22,19 @@ def cluster_ari(z: Floats, codes: NDArray[np.int64], seed: int = 0) -> float:
     z : (n, k) embedding
     codes : (n,) int64, the true classes
     """
+    return cluster_agreement(z, codes, seed)[0]
+
+
+def cluster_agreement(z: Floats, codes: NDArray[np.int64], seed: int = 0) -> tuple[float, float]:
+    """Return ARI and normalised mutual information of k-means at the true number of classes."""
     k = len(np.unique(codes))
-    found = KMeans(k, n_init=10, random_state=seed).fit_predict(z)
-    return float(adjusted_rand_score(codes, found))
+    return agreement(KMeans(k, n_init=10, random_state=seed).fit_predict(z), codes)
+
+
+def agreement(found: NDArray[np.integer], codes: NDArray[np.int64]) -> tuple[float, float]:
+    """Return ARI and normalised mutual information of found classes (n,) with true ones."""
+    ari = adjusted_rand_score(codes, found)
+    return float(ari), float(normalized_mutual_info_score(codes, found))
 
 
 def mixing(z: Floats, sections: NDArray[np.int64], k: int = 50) -> float:
@@ -31,6 +44,49 @@ def mixing(z: Floats, sections: NDArray[np.int64], k: int = 50) -> float:
     shares = np.stack([(sections[near] == s).mean(axis=1) for s in range(n_sections)], axis=1)
     entropy = -(shares * np.log(np.where(shares > 0, shares, 1.0))).sum(axis=1)
     return float(entropy.mean() / np.log(n_sections))
+
+
+def effective_sections(
+    z: Floats, sections: NDArray[np.int64], perplexity: float = 30.0
+) -> NDArray[np.float64]:
+    """Return the effective number of sections around every cell, (n,): 1 to their number.
+
+    Parameters
+    ----------
+    z : (n, k)
+    sections : (n,) int64, from 0
+    perplexity : float
+        Of the Gaussian weights of the neighbours, of which three times as many are looked at.
+
+    Notes
+    -----
+    The inverse Simpson index of Korsunsky et al., Nat Methods 16, 1289 (2019); its median over
+    cells is called iLISI.
+    """
+    k = min(int(3 * perplexity), len(z) - 1)
+    distance, near = NearestNeighbors(n_neighbors=k + 1).fit(z).kneighbors(z)
+    weights = _perplexed(distance[:, 1:].astype(np.float64), min(perplexity, k / 3))
+    simpson = np.zeros(len(z))
+    for s in np.unique(sections):
+        simpson += (weights * (sections[near[:, 1:]] == s)).sum(axis=1) ** 2
+    return 1 / simpson
+
+
+def _perplexed(distance: NDArray[np.float64], perplexity: float) -> NDArray[np.float64]:
+    """Weights exp(-b d) of every row, sum 1, with b by bisection so that exp(entropy) fits."""
+    gap = distance - distance.min(axis=1, keepdims=True)
+    # Where all are equally far, no width fits; rounding must not choose among them.
+    least = 1e-9 * distance.mean(axis=1, keepdims=True) + 1e-300
+    scale = np.maximum(gap.mean(axis=1, keepdims=True), least)
+    low, high = np.full_like(scale, -12.0), np.full_like(scale, 12.0)  # log2 of b times scale
+    for _ in range(BISECTIONS):
+        middle = (low + high) / 2
+        weights = np.exp(-(2.0**middle) * gap / scale)
+        weights /= weights.sum(axis=1, keepdims=True)
+        entropy = -(weights * np.log(np.maximum(weights, 1e-300))).sum(axis=1, keepdims=True)
+        wide = entropy > np.log(perplexity)
+        low, high = np.where(wide, middle, low), np.where(wide, high, middle)
+    return weights
 
 
 def cross_section_accuracy(

@@ -18,7 +18,7 @@ from sklearn.utils.extmath import randomized_svd
 
 from backend.core.data import Modality, ModalityKind
 from backend.models.common.prep import gene_statistics, second_moment, weighted_product
-from backend.models.spatialglue.variable import variable_genes
+from backend.models.common.variable import variable_genes
 
 #: Total that every spot is scaled to, and scale of the logarithm of LSI.
 TOTAL = 1e4

@@ -3,7 +3,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from backend.models.common.agreement import cluster_ari, cross_section_accuracy, gene_r, mixing
+from backend.models.common.agreement import (
+    agreement,
+    cluster_agreement,
+    cluster_ari,
+    cross_section_accuracy,
+    effective_sections,
+    gene_r,
+    mixing,
+)
 
 RNG = np.random.default_rng(0)
 CODES = np.repeat([0, 1], 60)
@@ -19,6 +27,23 @@ def test_separate_classes_agree_with_their_clusters_and_noise_does_not() -> None
 def test_mixing_is_near_one_where_sections_coincide_and_zero_where_they_are_apart() -> None:
     assert mixing(APART, SECTIONS, k=20) > 0.9
     assert mixing(APART, CODES, k=20) == 0.0
+
+
+def test_information_of_the_same_classes_under_other_names_is_one() -> None:
+    assert agreement(1 - CODES, CODES) == (1.0, pytest.approx(1.0))
+    assert cluster_agreement(APART, CODES) == (1.0, pytest.approx(1.0))
+
+
+def test_there_are_two_effective_sections_where_two_coincide_and_one_where_they_are_apart() -> None:
+    assert np.median(effective_sections(APART, SECTIONS, 10)) > 1.8
+    np.testing.assert_allclose(effective_sections(APART, CODES, 10), 1.0)
+
+
+def test_neighbours_that_are_equally_far_count_alike() -> None:
+    ring = np.stack([np.cos(np.arange(12) * np.pi / 6), np.sin(np.arange(12) * np.pi / 6)], 1)
+    star = np.vstack([np.zeros((1, 2)), ring])
+    sections = np.r_[0, np.repeat([0, 1, 2], 4)]
+    assert effective_sections(star, sections, 4)[0] == pytest.approx(3.0, rel=1e-3)
 
 
 def test_cells_of_other_sections_vote() -> None:

@@ -14,7 +14,6 @@ from backend.models.spatialglue.prep import (
     normalised_rna,
     tf_idf,
 )
-from backend.models.spatialglue.variable import loess, variable_genes
 
 
 def _modality(values: np.ndarray, kind: ModalityKind = "rna") -> Modality:
@@ -79,19 +78,3 @@ def test_spots_without_the_modality_are_zero_and_teach_nothing() -> None:
     assert not scores[30:].any()
     alone = _modality(values[:30], "protein")
     np.testing.assert_allclose(scores[:30], apply_recipe(fit_recipe(alone, 3, 0), alone), atol=1e-4)
-
-
-def test_genes_beyond_their_mean_are_found() -> None:
-    rng = np.random.default_rng(4)
-    level = rng.uniform(4, 20, 200)
-    counts = rng.poisson(level, (300, 200)).astype(float)
-    odd = np.array([3, 77, 150])
-    counts[:150, odd] *= 2
-    counts[150:, odd] //= 4
-    found = variable_genes(csr_matrix(counts), 3)
-    assert found.tolist() == odd.tolist()
-
-
-def test_a_quadratic_is_fitted_exactly() -> None:
-    x = np.linspace(0, 4, 80)
-    np.testing.assert_allclose(loess(x, 1 + 2 * x - x**2), 1 + 2 * x - x**2, atol=2e-3)
