@@ -26,6 +26,12 @@ def _fusemap(path: Path, ctx: RunContext, epochs: int | None) -> ParityReport:
     return check_fusemap(path, ctx, epochs)
 
 
+def _inspire(path: Path, ctx: RunContext, epochs: int | None) -> ParityReport:
+    from backend.runs.parity_inspire import check_inspire
+
+    return check_inspire(path, ctx, epochs)
+
+
 def _spatialglue(path: Path, ctx: RunContext, epochs: int | None) -> ParityReport:
     from backend.runs.parity_spatialglue import check_spatialglue
 
@@ -41,6 +47,7 @@ def _soscope(path: Path, ctx: RunContext, epochs: int | None) -> ParityReport:
 #: Methods by name.
 METHODS: dict[str, Runner] = {
     "fusemap": _fusemap,
+    "inspire": _inspire,
     "soscope": _soscope,
     "spatialglue": _spatialglue,
 }

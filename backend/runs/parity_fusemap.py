@@ -96,7 +96,7 @@ def check_fusemap(path: Path, ctx: RunContext, epochs: int | None = None) -> Par
         "lambda after the first batch": fitted.weight,
         **scores(sections, integration_of(fitted, sections)),
         **_log_rate(path, sections, fitted),
-        **{f"kNN-50 baseline {k}": v for k, v in _imputation(sections, knn_50(sections)).items()},
+        **{f"kNN-50 baseline {k}": v for k, v in imputation_r(sections, knn_50(sections)).items()},
         **_scale(fitted, settings),
     }
     rows += list(_compared(found))
@@ -135,29 +135,34 @@ def scores(sections: Sequence[Simulated], found: Integration) -> dict[str, float
         "cross-section kNN accuracy of types, z_C": cross_section_accuracy(cell, types, origin),
         "mixing of sections, z_C": mixing(cell, origin),
         "mixing of sections, z_T": mixing(niche, origin),
-        **{f"imputation {k}": v for k, v in _imputation(sections, found.imputed).items()},
+        **{f"imputation {k}": v for k, v in imputation_r(sections, found.imputed).items()},
     }
 
 
 def knn_50(sections: Sequence[Simulated]) -> list[Floats]:
     """Return the baseline: means over 50 neighbours in 20 components of the shared genes."""
-    shared = np.array(sorted(set.intersection(*[set(s.panel.tolist()) for s in sections])))
-    spaces = np.split(
-        principal_components(np.concatenate([_standard(_shared(s, shared)) for s in sections])),
-        len(sections),
-    )
+    spaces = shared_components(sections)
     out: list[Floats] = []
     for v, s in enumerate(sections):
         guess = np.zeros((len(s.types), N_GENES))
         for w, source in enumerate(sections):
             if w != v:
-                values = _panel(source, source.panel)
+                values = panel_values(source, source.panel)
                 guess[:, source.panel] = knn_values(spaces[w], values, spaces[v])
         out.append(guess[:, hidden_genes(s)])
     return out
 
 
-def _panel(section: Simulated, genes: NDArray[np.int64]) -> NDArray[np.float64]:
+def shared_components(sections: Sequence[Simulated]) -> list[NDArray[np.float64]]:
+    """Return 20 components of the genes that all sections measure, (n, 20) per section."""
+    shared = np.array(sorted(set.intersection(*[set(s.panel.tolist()) for s in sections])))
+    return np.split(
+        principal_components(np.concatenate([_standard(_shared(s, shared)) for s in sections])),
+        len(sections),
+    )
+
+
+def panel_values(section: Simulated, genes: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return processed expression (n, genes) of genes that the section measured."""
     place = {int(g): j for j, g in enumerate(section.panel)}
     x = processed(section.data.counts).toarray()
@@ -173,7 +178,7 @@ def _standard(x: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray((x - x.mean(axis=0)) / x.std(axis=0))
 
 
-def _imputation(sections: Sequence[Simulated], imputed: Sequence[Floats]) -> dict[str, float]:
+def imputation_r(sections: Sequence[Simulated], imputed: Sequence[Floats]) -> dict[str, float]:
     """Mean r over the hidden genes of every section, against the counts it would have shown."""
     out = {}
     for v, (s, guess) in enumerate(zip(sections, imputed, strict=True)):

@@ -1,0 +1,1 @@
+"""INSPIRE as published, for comparison: see ``train`` for how to call it and the deviations."""
