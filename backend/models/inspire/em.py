@@ -15,8 +15,9 @@ Deviations from Zhao et al., Nat Genet 58, 1138 (2026): no networks and no criti
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -35,6 +36,8 @@ Noise = tuple[Floats, Floats]
 SCALES_FROM, GRAPH_FROM = 10, 20
 #: Passes after which exposures under overdispersion are found anew.
 AGAIN = 4
+#: Cells from which sections are passed over side by side: threads cost more than fewer save.
+MANY = 20_000
 #: Pseudo-counts by which a scale is held to 1.
 HOLD = 5.0
 #: Least loading, so that a factor may return.
@@ -133,7 +136,7 @@ def fit(data: Joined, start: State, settings: Settings, ctx: RunContext, frozen:
     depth = float(np.median(np.concatenate([s.depth for s in data.sections])))
     mean = mean_profile(data)
     noise: list[Noise | None] = [None] * len(data.sections)
-    with ThreadPoolExecutor(max_workers=2) as pool:
+    with workers(data.n) as run:
         for i in range(settings.iterations):
             borrow = settings.borrow * depth if i >= GRAPH_FROM or frozen else 0.0
             with_scales = settings.with_scales and (i >= SCALES_FROM or frozen > 0)
@@ -142,7 +145,7 @@ def fit(data: Joined, start: State, settings: Settings, ctx: RunContext, frozen:
             if i % AGAIN == 0 or i < SCALES_FROM + 2:
                 noise = [None] * len(data.sections)
             numbers = range(len(data.sections))
-            passes = list(pool.map(partial(one_pass, data, state), numbers, noise))
+            passes = list(run(partial(one_pass, data, state), numbers, noise))
             noise = [found.noise for found in passes]
             state = update(data, state, passes, settings, mean, borrow, with_scales, frozen)
             if not np.isfinite(state.likelihood):
@@ -152,6 +155,16 @@ def fit(data: Joined, start: State, settings: Settings, ctx: RunContext, frozen:
                 )
             ctx.step((i + 1) / settings.iterations, f"Fitting factors, pass {i + 1}")
     return state
+
+
+@contextmanager
+def workers(n: int) -> Iterator[Callable[..., Iterable[Pass]]]:
+    """Yield how sections are passed over: side by side where there are many cells."""
+    if n < MANY:
+        yield map
+        return
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        yield pool.map
 
 
 def one_pass(data: Joined, state: State, s: int, noise: Noise | None = None) -> Pass:

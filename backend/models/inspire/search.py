@@ -20,12 +20,12 @@ from backend.models.inspire.inputs import Cells, Joined
 from backend.models.inspire.start import analysis, clusters, start_from
 
 #: Factors beyond those asked for, and seeds of k-means, that are tried.
-SPARE = (3, 6)
+SPARE = (4,)
 SEEDS = 2
 #: Cells of all sections together that a search looks at.
 CELLS = 4_000
-#: Passes of a start, after each factor that is dropped, and to weigh one.
-FIRST, AFTER, WEIGH = 40, 12, 3
+#: Passes of a start, after factors are dropped, to weigh one; factors dropped at once.
+FIRST, AFTER, WEIGH, AT_ONCE = 40, 12, 2, 2
 #: Shape of the noise of a typical gene below which counts are overdispersed.
 NOISY_BELOW = 20.0
 
@@ -89,7 +89,7 @@ def is_overdispersed(data: Joined, begin: State, settings: Settings) -> tuple[bo
 
 
 def prune(data: Joined, state: State, k: int, settings: Settings) -> State:
-    """Return a state of ``k`` factors: that whose loss costs least is dropped, one by one."""
+    """Return a state of ``k`` factors: those whose loss costs least are dropped, two by two."""
     weigh = replace(settings, iterations=WEIGH, borrow=0.0, overdispersed=False)
     after = replace(settings, iterations=AFTER)
     while state.k > k:
@@ -97,8 +97,10 @@ def prune(data: Joined, state: State, k: int, settings: Settings) -> State:
         for factor in range(state.k):
             rest = without(state, factor)
             lost.append(fit(data, rest, weigh, RunContext(), rest.k).likelihood)
-        rest = without(state, int(np.argmax(lost)))
-        state = fit(data, rest, after, RunContext())
+        gone = np.argsort(lost)[::-1][: min(AT_ONCE, state.k - k)]
+        for factor in sorted(gone.tolist(), reverse=True):
+            state = without(state, factor)
+        state = fit(data, state, after, RunContext())
     return state
 
 
