@@ -19,6 +19,7 @@ from backend.cli import (
     register,
     serve,
     soscope,
+    spatialformer,
     spatialglue,
 )
 from backend.cli.console import say
@@ -62,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
         factors,
         spatialglue,
         soscope,
+        spatialformer,
         panel,
         contacts,
         serve,

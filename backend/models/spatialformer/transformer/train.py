@@ -1,0 +1,204 @@
+"""Pretraining: windows of cells, three losses, AdamW; stops and goes on exactly where it was."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from backend.core.errors import Diverged
+from backend.core.job import RunContext
+from backend.models.spatialformer.transformer.batches import Batch, draw_batch
+from backend.models.spatialformer.transformer.corpus import Corpus
+from backend.models.spatialformer.transformer.crossing import (
+    First,
+    Second,
+    as_first,
+    as_second,
+    before_softmax,
+    cross,
+)
+from backend.models.spatialformer.transformer.losses import (
+    Uncertainty,
+    co_weight,
+    focal_loss,
+    masked_loss,
+    pair_loss,
+)
+from backend.models.spatialformer.transformer.network import Former
+from backend.models.spatialformer.transformer.size import Size
+
+#: Gradients are clipped to this length.
+CLIP = 1.0
+#: Betas as the paper gives them would be (0.9, 0.9); the code's are used.
+BETAS = (0.9, 0.999)
+#: How much of the last losses a shown figure keeps.
+SMOOTH = 0.98
+
+
+@dataclass(frozen=True, slots=True)
+class TrainParams:
+    """How to train.
+
+    Parameters
+    ----------
+    steps : int
+        Of the whole schedule.
+    windows, cells, second : int
+        Windows of a step, cells of a window, and how many of them stand second too.
+    rate : float
+        Highest learning rate, after ``warm`` steps; then a cosine down to a tenth.
+    decay : float
+        Weight decay of matrices; norms, biases and variances have none.
+    every : int
+        Steps between checkpoints.
+    half : bool
+        Whether matrix products are in bfloat16, as published; softmax, norms and losses never are.
+    """
+
+    steps: int = 4000
+    windows: int = 2
+    cells: int = 32
+    second: int = 12
+    rate: float = 1e-3
+    warm: int = 150
+    decay: float = 0.1
+    every: int = 200
+    half: bool = True
+
+
+@dataclass(slots=True)
+class Training:
+    """A training that can be put aside: model, variances, optimiser, step, losses so far."""
+
+    model: Former
+    uncertainty: Uncertainty
+    optimiser: torch.optim.AdamW
+    step: int = 0
+    seconds: float = 0.0
+    losses: dict[str, float] = field(default_factory=dict)
+
+
+def start_training(size: Size, params: TrainParams, seed: int) -> Training:
+    """Return a training of a new model."""
+    model, uncertainty = Former(size, seed), Uncertainty()
+    return Training(model, uncertainty, _optimiser(model, uncertainty, params))
+
+
+def _optimiser(model: Former, uncertainty: Uncertainty, params: TrainParams) -> torch.optim.AdamW:
+    matrices = [p for p in model.parameters() if p.dim() > 1]
+    others = [p for p in model.parameters() if p.dim() <= 1] + list(uncertainty.parameters())
+    groups = [
+        {"params": matrices, "weight_decay": params.decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=params.rate, betas=BETAS)
+
+
+def learning_rate(step: int, params: TrainParams) -> float:
+    """Return the rate of a step: linear up, then a cosine down to a tenth."""
+    if step < params.warm:
+        return params.rate * (step + 1) / params.warm
+    done = min((step - params.warm) / max(params.steps - params.warm, 1), 1.0)
+    return params.rate * (0.55 + 0.45 * float(np.cos(np.pi * done)))
+
+
+def train(
+    training: Training,
+    corpus: Corpus,
+    params: TrainParams,
+    seed: int,
+    ctx: RunContext,
+    keep: Callable[[Training], None] | None = None,
+) -> Training:
+    """Train up to ``params.steps``; ``keep`` is called every ``params.every`` steps and at the end.
+
+    Notes
+    -----
+    Batches and dropout of a step depend on the seed and the step alone, so that a training that was
+    stopped goes on as if it had not been.
+
+    Raises
+    ------
+    Diverged
+        If a loss is not a number.
+    """
+    training.model.train()
+    began = time.monotonic() - training.seconds
+    while training.step < params.steps:
+        ctx.step(training.step / params.steps, _said(training, params))
+        one_step(training, corpus, params, seed)
+        training.seconds = time.monotonic() - began
+        if keep is not None and training.step % params.every == 0:
+            keep(training)
+    if keep is not None and training.step % params.every:
+        keep(training)
+    return training
+
+
+def one_step(training: Training, corpus: Corpus, params: TrainParams, seed: int) -> None:
+    """Draw a batch and take one step."""
+    random = np.random.default_rng((seed, training.step))
+    torch.manual_seed(int(random.integers(2**62)))
+    shape = (params.windows, params.cells, params.second)
+    batch = draw_batch(corpus, shape, training.model.size.longest, random)
+    with torch.autocast("cpu", torch.bfloat16, enabled=params.half):
+        losses = batch_losses(training.model, batch)
+    total = training.uncertainty(losses, co_weight(training.step, params.steps))
+    if not bool(torch.isfinite(total)):
+        raise Diverged("The training diverged.", "Use a lower rate.")
+    for group in training.optimiser.param_groups:
+        group["lr"] = learning_rate(training.step, params)
+    training.optimiser.zero_grad(set_to_none=True)
+    total.backward()
+    torch.nn.utils.clip_grad_norm_(training.model.parameters(), CLIP)
+    training.optimiser.step()
+    training.step += 1
+    _remember(training.losses, losses)
+
+
+def batch_losses(model: Former, batch: Batch) -> dict[str, Tensor]:
+    """Return the losses of one forward of hidden tokens; a task without targets is absent."""
+    x = before_softmax(model, *batch.first)
+    second = as_second(model, before_softmax(model, *batch.second), batch.second[1])
+    first = as_first(model, x, batch.first[1])
+    alone, _ = model.biases(batch.first[1])
+    h = model.last.attention(x, alone)
+    found = {
+        "masked": masked_loss(model.masked(h[batch.told]).float(), batch.truth[batch.told]),
+        "pair": _window_loss(model, batch, first, second),
+        "together": _co_loss(model, batch, h),
+    }
+    return {name: loss for name, loss in found.items() if loss is not None}
+
+
+def _window_loss(model: Former, batch: Batch, first: First, second: Second) -> Tensor | None:
+    """Return the pair loss of all pairs within each window, in both orders."""
+    logits, near, weight = [], [], []
+    for (one, two), truth, counts in zip(batch.windows, batch.near, batch.weight, strict=True):
+        logits.append(cross(model, first.rows(one), second.rows(two)).reshape(-1, 2))
+        near.append(truth.reshape(-1))
+        weight.append(counts.reshape(-1))
+    return pair_loss(torch.cat(logits).float(), torch.cat(near), torch.cat(weight))
+
+
+def _co_loss(model: Former, batch: Batch, h: Tensor) -> Tensor | None:
+    if not len(batch.seen):
+        return None
+    scores = model.together(h[batch.seen])
+    return focal_loss(scores.float(), batch.together, batch.block)
+
+
+def _remember(kept: dict[str, float], losses: Mapping[str, Tensor]) -> None:
+    for name, loss in losses.items():
+        now = float(loss.detach())
+        kept[name] = now if name not in kept else SMOOTH * kept[name] + (1 - SMOOTH) * now
+
+
+def _said(training: Training, params: TrainParams) -> str:
+    figures = ", ".join(f"{name} {loss:.3f}" for name, loss in training.losses.items())
+    return f"Step {training.step:,} of {params.steps:,}. {figures}"
