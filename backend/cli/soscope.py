@@ -36,6 +36,10 @@ def add_commands(commands: Any) -> None:
     parser.add_argument("--genes", type=int, default=0, help="most abundant ones; all that fit")
     parser.add_argument("--domains", type=int, default=0, help="suggested if unset")
     parser.add_argument("--no-check", action="store_true", help="skip the self-merge check")
+    parser.add_argument("--mode", choices=("default", "generative"), default="default")
+    parser.add_argument("--law", choices=("nb", "poisson"), default="nb",
+                        help="of the counts, in generative mode")  # fmt: skip
+    parser.add_argument("--seeds", type=int, default=3, help="models averaged, likewise")
     parser.add_argument("--gain", type=Path, metavar="GAIN.csv", help="expected gain by gene")
     parser.add_argument("--atlas", type=Path, metavar="ATLAS.zarr", help="sections to look at")
     parser.add_argument("--seed", type=int, default=0)
@@ -53,7 +57,14 @@ def run_enhance(args: argparse.Namespace) -> None:
         if path.exists():
             raise StoreExists(f"'{path}' exists already.", "Choose another name.")
     params = EnhanceParams(
-        args.factor, args.shape or "", args.genes, args.domains, not args.no_check
+        args.factor,
+        args.shape or "",
+        args.genes,
+        args.domains,
+        not args.no_check,
+        args.mode,
+        args.law,
+        args.seeds,
     )
     image = ImageChoice(
         args.image, args.pixels, args.scale, not args.no_image,

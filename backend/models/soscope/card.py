@@ -20,7 +20,7 @@ CARD = ModelCard(
             "Estimate the expression of the parts of every spot, with the tissue image where it "
             "helps, beside what plain interpolation gives.",
             ("measured:*", "label:domain", "score:*"),
-            {"factor": 2, "shape": "", "genes": 0, "check": True},
+            {"factor": 2, "shape": "", "genes": 0, "check": True, "mode": "default"},
         ),
     ),
 )

@@ -137,7 +137,7 @@ def _warnings(layout: Layout, found: Enhanced) -> list[str]:
         )
     if found.merge is None:
         out.append("Too few spots to merge and recover: the gain is not known.")
-    elif found.method != "model":
+    elif found.method in ("bilinear", "copy"):
         out.append(f"Merged spots are recovered better by {found.method}: that is what you see.")
     elif found.merge.change > LITTLE:
         out.append("Little detail was added over linear interpolation.")

@@ -101,7 +101,7 @@ def self_merge(
     tables: list[dict[str, dict[str, NDArray[np.float64]]]] = []
     blocks = 0
     for origin in range(ORIGINS):
-        upper, spots = _merged_all(layout, origin)
+        upper, spots = merged_all(layout, origin)
         if upper is None or upper.n_spots < LEAST_BLOCKS:
             continue
         truth = np.asarray(totals[spots].todense(), np.float64)
@@ -134,7 +134,7 @@ def _standardised(
     return np.asarray((error**2 / (sd**2 + counting)).mean(axis=0))
 
 
-def _merged_all(layout: Layout, origin: int) -> tuple[Layout | None, NDArray[np.int64]]:
+def merged_all(layout: Layout, origin: int) -> tuple[Layout | None, NDArray[np.int64]]:
     """Return all sections with their spots merged, and the spots that are in merged ones."""
     layouts, spots = [], []
     for s in range(len(layout.bases)):

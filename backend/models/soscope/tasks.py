@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +44,12 @@ class EnhanceParams:
         Number of domains; suggested where 0.
     check : bool
         Whether spots are merged and recovered to tell the gain, and to fall back.
+    mode : "default" or "generative"
+        The generative mode stands beside the default one in the table of methods.
+    law : "nb" or "poisson"
+        Of the counts, in generative mode.
+    seeds : int
+        Models averaged in generative mode.
     """
 
     factor: int = 2
@@ -51,6 +57,9 @@ class EnhanceParams:
     genes: int = 0
     domains: int = 0
     check: bool = True
+    mode: Literal["default", "generative"] = "default"
+    law: Literal["nb", "poisson"] = "nb"
+    seeds: int = 3
 
 
 def enhance(
@@ -95,15 +104,22 @@ def enhance(
                 f"There is no image of section '{missing[0]}'.", "Give one for each, or none."
             )
         image = np.concatenate([features[s.id] for s in sections])
+    is_default = params.mode == "default"
     found = enhance_layout(
-        layout, counts, ctx.part(0.0, 0.9), features=image, modality=modality, check=params.check
-    )
+        layout, counts, ctx.part(0.0, 0.9 if is_default else 0.2), features=image,
+        modality=modality, check=params.check,
+    )  # fmt: skip
+    own_figures: dict[str, Any] = {}
+    if not is_default:
+        found, own_figures = _generated(layout, counts, found, params, ctx, image, modality)
     ctx.step(0.92, "Finding domains")
     groups = domains(found.factors.scores, found.scores, params.domains, ctx.seed)
     provenance = Provenance(
         CARD.name, CARD.version, asdict(params), ctx.seed, tuple(s.id for s in sections)
     )
     figures = figures_of(layout, counts, genes, found, [s.title for s in sections], groups[2])
+    figures = {**figures, "mode": params.mode, "generative": own_figures or None}
+    figures["warnings"] = [*figures["warnings"], *own_figures.get("warnings", [])]
     columns: list[Column] = []
     matrices: list[Matrix] = []
     made: list[SectionData] = []
@@ -116,6 +132,36 @@ def enhance(
         matrices += _matrices(section.id, found, rows, parent, genes)
     ctx.step(1.0, "Enhanced")
     return TaskResult(tuple(columns), tuple(matrices), tuple(made), figures, provenance)
+
+
+def _generated(
+    layout: Layout,
+    counts: csr_matrix,
+    found: Enhanced,
+    params: EnhanceParams,
+    ctx: RunContext,
+    image: NDArray[np.float32] | None,
+    modality: NDArray[np.int64],
+) -> tuple[Enhanced, dict[str, Any]]:
+    """Run the generative mode; return its subspots and what it says of itself."""
+    # torch is loaded here, and for this mode only.
+    from backend.models.soscope.generate import generate_layout, loses
+
+    fine, made = generate_layout(
+        layout, counts, found, ctx.part(0.2, 0.9), features=image, modality=modality,
+        law=params.law, seeds=params.seeds,
+    )  # fmt: skip
+    warnings = []
+    if fine.merge is not None and loses(fine.merge.methods):
+        warnings.append(
+            "The generative mode recovers merged spots less well than the default mode: prefer it."
+        )
+    if made.is_collapsed:
+        warnings.append("The latent of a generative model says nothing: do not trust its detail.")
+    return fine, {
+        "law": params.law, "seeds": params.seeds, "divergence": list(made.divergence),
+        "is_collapsed": made.is_collapsed, "warnings": warnings,
+    }  # fmt: skip
 
 
 def layout_of(section: SectionData, params: EnhanceParams) -> Layout:
