@@ -21,11 +21,16 @@ def add_commands(commands: Any) -> None:
     )
     parser.add_argument("file", type=Path, metavar="SPOTS.h5ad", help="spots with raw counts")
     parser.add_argument("-o", "--out", type=Path, required=True, metavar="OUT.h5ad")
-    parser.add_argument("--image", type=Path, help="tissue image; that of the file if unset")
+    parser.add_argument("--image", action="append", default=[], metavar="[SECTION=]FILE",
+                        help="tissue image; that inside the file if unset")  # fmt: skip
     parser.add_argument("--no-image", action="store_true", help="leave an image of the file out")
     parser.add_argument("--factor", type=int, default=2,
                         help="subspots per side of a square spot; 7 or 6 for hexagons")  # fmt: skip
     parser.add_argument("--shape", choices=("square", "hexagon"), help="found if unset")
+    parser.add_argument("--cells", type=Path, metavar="CELLS.h5ad",
+                        help="single cells in the frame of the spots, not a factor")  # fmt: skip
+    parser.add_argument("--width", type=float, default=0.0,
+                        help="of a spot, to tell its cells; .55 pitches if unset")  # fmt: skip
     parser.add_argument("--section", default="", help="the one that is enhanced; all if unset")
     parser.add_argument("--pixels", default="",
                         help="obsm/KEY with pixel coordinates of spots, or 'stretch' where the "
@@ -52,6 +57,7 @@ def run_enhance(args: argparse.Namespace) -> None:
     from backend.models.soscope.tasks import EnhanceParams
     from backend.runs.enhance import ImageChoice, enhance_file
     from backend.runs.enhance_atlas import write_enhanced_atlas
+    from backend.runs.enhance_spots import images_by_section
 
     for path in filter(None, (args.out, args.gain, args.atlas)):
         if path.exists():
@@ -66,13 +72,15 @@ def run_enhance(args: argparse.Namespace) -> None:
         args.law,
         args.seeds,
     )
+    images = images_by_section(args.image)
     image = ImageChoice(
-        args.image, args.pixels, args.scale, not args.no_image,
+        images.get(""), args.pixels, args.scale, not args.no_image,
         args.out.with_suffix(".overlay.png"),
     )  # fmt: skip
     sections, result = enhance_file(
         args.file, params, context(args.seed), out_h5ad=args.out, out_csv=args.gain, image=image,
-        section=args.section, mapping=ReadMapping(counts=args.counts),
+        images={s: path for s, path in images.items() if s}, section=args.section,
+        cells=args.cells, width=args.width, mapping=ReadMapping(counts=args.counts),
     )  # fmt: skip
     if args.atlas is not None:
         write_enhanced_atlas(args.atlas, sections, result)
@@ -94,8 +102,8 @@ def _text(figures: dict[str, Any]) -> str:
         )
     for row in figures["methods"]:
         lines.append(
-            f"  {row['name']:24s} r {row['r']:.3f}  within spots {row['within']:+.3f}  deviance "
-            f"{row['deviance']:+.1%}"
+            f"  {row['name']:24s} r {row['r']:.3f} ({row['gain_r']:+.3f})  within spots "
+            f"{row['within']:+.3f}  deviance {row['deviance']:+.1%}"
         )
     if gate is not None:
         lines.append(

@@ -26,7 +26,7 @@ _FACTORS = ("factors", "domains", "hold", "truth", "checks", "sets", "landmarks"
 _WEIGH = ("clusters", "seeds", "align", "truth", "empty", "seed")
 _ENHANCE = (
     "factor", "shape", "genes", "domains", "check", "use_image", "pixels", "scale", "section",
-    "seed",
+    "mode", "law", "seeds", "seed",
 )  # fmt: skip
 
 OFFERS: Offers = {

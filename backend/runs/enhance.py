@@ -35,25 +35,23 @@ Figures (JSON)
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from backend.core.data import SectionData, TaskResult
-from backend.core.errors import BadFile, BadRequest, Fault
+from backend.core.errors import BadRequest
 from backend.core.job import RunContext
-from backend.core.settings import Limits
 from backend.intake.mapping import ReadMapping
-from backend.intake.read import read_h5ad
-from backend.intake.structure import check_signature, check_structure
+from backend.models.soscope.layouts import Layout
 from backend.models.soscope.tasks import EnhanceParams, enhance, layout_of
 from backend.runs.enhance_files import write_enhanced, write_gain
 from backend.runs.enhance_image import TissueImage, image_features, image_of_file
+from backend.runs.enhance_spots import cells_of, read_spots
 from backend.runs.enhance_underlay import write_underlay
 from backend.store.atlas import Atlas
 
@@ -94,7 +92,10 @@ def enhance_file(
     out_h5ad: Path | None = None,
     out_csv: Path | None = None,
     image: ImageChoice | None = None,
+    images: Mapping[str, Path] | None = None,
     section: str = "",
+    cells: Path | None = None,
+    width: float = 0.0,
     mapping: ReadMapping | None = None,
 ) -> tuple[list[SectionData], TaskResult]:
     """Read spots, enhance them, write what was asked for.
@@ -108,8 +109,14 @@ def enhance_file(
     out_h5ad, out_csv : Path or None
         Subspots with layers ``rate``, ``split`` and ``sd``; gain by gene.
     image : ImageChoice, optional
+    images : mapping of section id to Path, optional
+        Where several sections have an image each, instead of the path of ``image``.
     section : str
         Id of the section; needed with an image where the file has several. All where empty.
+    cells : Path or None
+        File with single cells in the frame of the (one) section: they become the subspots.
+    width : float
+        Width of a spot, in the unit of the coordinates; .55 pitches where 0.
     mapping : ReadMapping, optional
 
     Returns
@@ -125,12 +132,15 @@ def enhance_file(
     if out_h5ad is not None and out_h5ad.exists() and out_h5ad.samefile(path):
         raise BadRequest("The result would overwrite its input.", "Choose another output file.")
     ctx.step(0.0, "Reading the spots")
-    _refuse_structure(path)
-    sections = _wanted(read_h5ad(path, mapping), section)
+    sections = _wanted(read_spots(path, mapping), section)
+    layouts: dict[str, Layout] = {}
+    names: dict[str, NDArray[Any]] = {}
+    if cells is not None:
+        sections, layouts, names = _with_cells(sections, cells, width, mapping)
     features: dict[str, NDArray[np.float32]] = {}
     seen: TissueImage | None = None
     if chosen.use:
-        if chosen.path is not None and len(sections) > 1:
+        if chosen.path is not None and not images and len(sections) > 1:
             listed = ", ".join(s.id for s in sections[:8])
             raise BadRequest(
                 f"There are {len(sections)} sections and one image.",
@@ -138,11 +148,15 @@ def enhance_file(
             )
         for one in sections:
             ctx.step(0.03, f"Looking at the image of {one.title}")
-            seen = image_of_file(path, one, chosen.path, chosen.pixels, chosen.scale)
+            file = (images or {}).get(one.id, chosen.path)
+            seen = image_of_file(path, one, file, chosen.pixels, chosen.scale)
             if seen is not None:
-                layout = layout_of(one, params)
+                layout = layouts.get(one.id) or layout_of(one, params)
                 features[one.id] = image_features(seen, layout, one, chosen.overlay)
-    result = enhance(sections, params, ctx.part(0.2, 0.9), features=features or None)
+    result = enhance(
+        sections, params, ctx.part(0.2, 0.9), features=features or None, layouts=layouts,
+        names=names,
+    )  # fmt: skip
     about = _about(seen)
     if about is not None and seen is not None and chosen.underlay is not None:
         about["bounds"] = write_underlay(chosen.underlay, seen, sections[-1])
@@ -177,17 +191,19 @@ def enhance_sections(
     return sections, result
 
 
-def _refuse_structure(path: Path) -> None:
-    """Refuse files that are no HDF5, or that lead to other files, before anything is read."""
-    if not path.is_file():
-        fault = Fault("there is no such file", str(path), "an .h5ad file", "Check its name.")
-        raise BadFile(path.name, [fault])
-    found = [f for f in [check_signature(path)] if f is not None]
-    if not found:
-        with h5py.File(path, "r") as file:
-            found = check_structure(file, Limits())
-    if found:
-        raise BadFile(path.name, [f.as_fault() for f in found])
+def _with_cells(
+    sections: list[SectionData], cells: Path, width: float, mapping: ReadMapping | None
+) -> tuple[list[SectionData], dict[str, Layout], dict[str, NDArray[Any]]]:
+    """Return the spots with cells, and these as layouts and names."""
+    found = read_spots(cells, replace(mapping or ReadMapping(), counts=None))
+    if len(sections) != 1 or len(found) != 1:
+        raise BadRequest(
+            f"There are {len(sections)} sections of spots and {len(found)} of cells.",
+            "Name one section of spots, and give a file with one section of cells.",
+        )
+    inside = cells_of(sections[0], found[0], width)
+    name = sections[0].id
+    return [inside.section], {name: inside.layout}, {name: inside.names}
 
 
 def _wanted(sections: list[SectionData], name: str) -> list[SectionData]:

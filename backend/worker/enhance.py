@@ -15,8 +15,8 @@ from backend.worker.work import Work
 
 #: Suffixes of images that may be sent beside the spots.
 IMAGES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
-#: Genes and domains that may be asked for.
-MOST_GENES, MOST_DOMAINS = 20_000, 40
+#: Genes, domains and seeds that may be asked for.
+MOST_GENES, MOST_DOMAINS, MOST_SEEDS = 20_000, 40, 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,9 @@ class EnhanceAsked:
     pixels: str = ""
     scale: float = 0.0
     section: str = ""
+    mode: str = "default"
+    law: str = "nb"
+    seeds: int = 3
 
 
 def enhance(work: Work) -> Mapping[str, Any]:
@@ -42,9 +45,11 @@ def enhance(work: Work) -> Mapping[str, Any]:
 
     asked = checked(params_of(EnhanceAsked, work.job.params))
     params = EnhanceParams(
-        asked.factor, _shape(asked.shape), asked.genes, asked.domains, asked.check
-    )
-    files = {"out_h5ad": work.folder / "enhanced.h5ad", "out_csv": work.folder / "gain.csv"}
+        asked.factor, _shape(asked.shape), asked.genes, asked.domains, asked.check,
+        "generative" if asked.mode == "generative" else "default",
+        "poisson" if asked.law == "poisson" else "nb", asked.seeds,
+    )  # fmt: skip
+    fine, gain = work.folder / "enhanced.h5ad", work.folder / "gain.csv"
     ctx = work.context.part(0.0, 0.9)
     if "sections" not in work.job.inputs:
         name, path, slide = sent(work)
@@ -54,10 +59,13 @@ def enhance(work: Work) -> Mapping[str, Any]:
         )  # fmt: skip
         sections, result = enhance_file(
             path, params, ctx, image=image, section=asked.section, mapping=_mapping(work, name),
-            **files,
+            out_h5ad=fine,
+            out_csv=gain,
         )  # fmt: skip
     else:
-        sections, result = enhance_sections(work.atlas, work.sections(), params, ctx, **files)
+        sections, result = enhance_sections(
+            work.atlas, work.sections(), params, ctx, out_h5ad=fine, out_csv=gain
+        )
     work.context.step(0.92, "Writing the sections")
     places = write_enhanced_atlas(work.folder / "atlas.zarr", sections, result)
     plane = f"query-{work.job.id}"
@@ -117,6 +125,12 @@ def checked(asked: EnhanceAsked) -> EnhanceAsked:
         wrong.append(f"{asked.genes} genes; give 0 to {MOST_GENES:,}")
     if asked.domains and not 2 <= asked.domains <= MOST_DOMAINS:
         wrong.append(f"{asked.domains} domains; give 2 to {MOST_DOMAINS}, or 0 for a suggestion")
+    if asked.mode not in ("default", "generative"):
+        wrong.append(f"mode '{asked.mode[:20]}'; give default or generative")
+    if asked.law not in ("nb", "poisson"):
+        wrong.append(f"law '{asked.law[:20]}'; give nb or poisson")
+    if not 1 <= asked.seeds <= MOST_SEEDS:
+        wrong.append(f"{asked.seeds} seeds; give 1 to {MOST_SEEDS}")
     if asked.scale < 0:
         wrong.append(f"scale {asked.scale}; give pixels per unit, above 0")
     if wrong:

@@ -75,7 +75,8 @@ def test_an_upload_becomes_sections_of_subspots_beside_its_spots(
 
 
 def test_everything_out_of_bounds_is_named_at_once() -> None:
+    wrong = EnhanceAsked(1, "round", -1, 1, scale=-1.0, mode="magic", law="gauss", seeds=0)
     with pytest.raises(BadRequest) as raised:
-        checked(EnhanceAsked(factor=1, shape="round", genes=-1, domains=1, scale=-1.0))
-    text = str(raised.value)
-    assert all(word in text for word in ("factor 1", "round", "-1 genes", "1 domains", "-1.0"))
+        checked(wrong)
+    named = ("factor 1", "round", "-1 genes", "1 domains", "-1.0", "magic", "gauss", "0 seeds")
+    assert all(word in str(raised.value) for word in named)

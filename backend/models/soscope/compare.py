@@ -79,8 +79,8 @@ def summarised(
     """Return one entry per method over tables of one or several tilings, the best r first.
 
     Each is {name, r, within, gain_r (median paired difference from the honest baseline), wins
-    (share of genes above it), deviance (change against it)}; means over tilings of medians over
-    genes.
+    (share of genes above it), deviance (change against it), tilings}; means over tilings of medians
+    over genes.
     """
     out = []
     for name in tables[0]:
@@ -96,6 +96,7 @@ def summarised(
                 "gain_r": float(np.mean([np.median(g) for g in gains])),
                 "worst_gain_r": float(np.min([np.median(g) for g in gains])),
                 "wins": float(np.mean([(g > 0).mean() for g in gains])),
+                "tilings": len(have),
                 "deviance": own / honest - 1 if honest > 0 else 0.0,
             }
         )

@@ -14,13 +14,14 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
+from threadpoolctl import threadpool_limits
 
 from backend.core.job import RunContext
 from backend.models.soscope import outputs
 from backend.models.soscope.factors import Factors, factorise
 from backend.models.soscope.gate import Gate
 from backend.models.soscope.image_features import image_components
-from backend.models.soscope.interpolate import linear_weights, means_of
+from backend.models.soscope.interpolate import interpolated, linear_weights, means_of
 from backend.models.soscope.krige import Kriged, krige
 from backend.models.soscope.layouts import Layout
 from backend.models.soscope.selfmerge import GENES, SelfMerge, self_merge
@@ -103,6 +104,19 @@ def enhance_layout(
         Whether the spots are merged and recovered to predict the gain, calibrate the uncertainty
         and choose between the model and interpolation. Without it the model is taken.
     """
+    # Several runs share the machine: threads that wait for one another cost more than they save.
+    with threadpool_limits(1, user_api="blas"):
+        return _enhanced(layout, totals, ctx, features, modality, check)
+
+
+def _enhanced(
+    layout: Layout,
+    totals: csr_matrix,
+    ctx: RunContext,
+    features: NDArray[np.float32] | None,
+    modality: NDArray[np.int64] | None,
+    check: bool,
+) -> Enhanced:
     started = time.perf_counter()
     seconds: dict[str, float] = {}
     kind = np.zeros(totals.shape[1], np.int64) if modality is None else modality
@@ -149,7 +163,7 @@ def split_of(
     """Return the shared counts of some genes by the model, (n, genes)."""
     shown = kriged.weights[[p.share > 0 for p in kriged.points]].sum() > 0
     part = totals[:, genes]
-    linear = np.asarray((linear_weights(layout) @ means_of(layout, part)).todense())
+    linear = interpolated(layout, part)
     rates = factors.rates(kriged.split, genes)
     whole = np.asarray(part.todense(), np.float64)
     return outputs.split(layout, rates, linear, whole, IMAGE_BLEND if shown else BLEND)
@@ -221,9 +235,9 @@ def _tables(
     weights, columns = linear_weights(layout), csr_matrix(totals).tocsc()
     for genes in _slices(n, g):
         part = csr_matrix(columns[:, genes])
-        whole, means = np.asarray(part.todense(), np.float64), means_of(layout, part)
-        plain = means[layout.parent] if method == "copy" else weights @ means
-        linear = np.asarray(plain.todense(), np.float64)
+        whole = np.asarray(part.todense(), np.float64)
+        means = whole / layout.counts[:, None]
+        linear = means[layout.parent] if method == "copy" else np.asarray(weights @ means)
         model = factors.rates(kriged.rate, genes) if method == "model" else linear
         rate[:, genes], kappa[genes] = outputs.rate(layout, model, whole)
         shared = factors.rates(kriged.split, genes) if method == "model" else linear

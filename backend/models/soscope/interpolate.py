@@ -46,12 +46,12 @@ def interpolated(layout: Layout, totals: csr_matrix) -> NDArray[np.float64]:
     totals : (N, g) csr_matrix
         Counts of the spots.
     """
-    return np.asarray((linear_weights(layout) @ means_of(layout, totals)).todense(), np.float64)
+    return np.asarray(linear_weights(layout) @ _dense(means_of(layout, totals)))
 
 
 def copied(layout: Layout, totals: csr_matrix) -> NDArray[np.float64]:
     """Return counts per subspot as equal shares of the spot, (n, g)."""
-    return np.asarray(means_of(layout, totals)[layout.parent].todense(), np.float64)
+    return _dense(means_of(layout, totals))[layout.parent]
 
 
 def means_of(layout: Layout, totals: csr_matrix) -> csr_matrix:
@@ -72,6 +72,10 @@ def rescaled(
     ratio = np.where(empty, 0.0, whole / np.where(empty, 1.0, sums))
     equal = np.where(empty, whole / layout.counts[:, None], 0.0)
     return np.asarray(values * ratio[layout.parent] + equal[layout.parent])
+
+
+def _dense(values: csr_matrix) -> NDArray[np.float64]:
+    return np.asarray(values.todense(), np.float64)
 
 
 def _tent(apart: NDArray[np.float64], shape: str) -> NDArray[np.float64]:

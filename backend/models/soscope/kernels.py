@@ -119,7 +119,10 @@ def _averaged(
 ) -> NDArray[np.float32]:
     """Return the means over the subspots of each spot, (m, N)."""
     if equal:
-        return kernel.reshape(len(kernel), n_spots, -1).mean(axis=2, dtype=np.float32)
+        # A product is several times faster than a mean over so short an axis.
+        per_spot = kernel.shape[1] // n_spots
+        mean = np.full(per_spot, 1 / per_spot, np.float32)
+        return np.asarray(kernel.reshape(-1, per_spot) @ mean).reshape(len(kernel), n_spots)
     return np.asarray(kernel @ averages, np.float32)
 
 

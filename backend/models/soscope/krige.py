@@ -126,9 +126,17 @@ def krige(
         ctx.step(0.55 + 0.45 * i / len(cut), _message("Predicting subspots", i, len(cut)))
         if with_variance and len(parts) > 1:
             blocks, _ = block_kernels(part.layout, part.y, width)
-        roots = [factor(blocks, _noise(part.layout), points[p]) for p in varied] if blocks else []
+        roots = _roots(blocks, part.layout, points, varied) if blocks else []
         _predict(part, weights, points, tuple(zip(varied, roots, strict=True)), found)
     return found
+
+
+def _roots(
+    blocks: Blocks, layout: Layout, points: tuple[Point, ...], chosen: tuple[int, ...]
+) -> list[NDArray[np.float32]]:
+    """Return the roots of some covariances, in single precision: enough for a variance."""
+    noise = _noise(layout)
+    return [factor(blocks, noise, points[p]).astype(np.float32) for p in chosen]
 
 
 def _message(text: str, i: int, of: int) -> str:
@@ -192,7 +200,7 @@ def _predict(
     part: _Part,
     weights: dict[str, NDArray[np.float64]],
     points: tuple[Point, ...],
-    roots: tuple[tuple[int, NDArray[np.float64]], ...],
+    roots: tuple[tuple[int, NDArray[np.float32]], ...],
     found: Kriged,
 ) -> None:
     """Fill in the scores of the subspots of a tile's core."""
@@ -233,7 +241,7 @@ def _variance(
     kept: NDArray[np.bool_],
     weights: NDArray[np.float64],
     points: tuple[Point, ...],
-    roots: tuple[tuple[int, NDArray[np.float64]], ...],
+    roots: tuple[tuple[int, NDArray[np.float32]], ...],
 ) -> NDArray[np.float64]:
     """Return the posterior variance of scores, within and between choices, (m, k)."""
     own = np.stack([weights[p] for p, _ in roots])
@@ -247,7 +255,7 @@ def _variance(
             cross = cross + point.share * block.image[kept]
             prior_variance += point.share * part.scale.scale
         means.append(part.fit.mean[p] + cross @ part.fit.alpha[p])
-        unit = _unit_variance(root, cross.T.astype(np.float64), prior_variance)
+        unit = _unit_variance(root, cross.T, prior_variance)
         variances.append(unit[:, None] * part.fit.variance[p])
     centre = np.einsum("pk,pmk->mk", own, np.stack(means))
     between = np.einsum("pk,pmk->mk", own, (np.stack(means) - centre) ** 2)
@@ -255,11 +263,11 @@ def _variance(
 
 
 def _unit_variance(
-    root: NDArray[np.float64], cross: NDArray[np.float64], prior_variance: float
+    root: NDArray[np.float32], cross: NDArray[np.float32], prior_variance: float
 ) -> NDArray[np.float64]:
     """Return k_ff - k' C^-1 k, and what not knowing the mean adds, (m,)."""
     white = solve_triangular(root, cross, lower=True, check_finite=False)
-    one = solve_triangular(root, np.ones(len(root)), lower=True, check_finite=False)
-    left = prior_variance - (white**2).sum(axis=0)
+    one = solve_triangular(root, np.ones(len(root), np.float32), lower=True, check_finite=False)
+    left = prior_variance - np.einsum("nm,nm->m", white, white, dtype=np.float64)
     mean = (1 - one @ white) ** 2 / float(one @ one)
     return np.asarray(np.maximum(left + mean, 1e-6))

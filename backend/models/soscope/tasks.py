@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -69,6 +69,7 @@ def enhance(
     *,
     features: Mapping[str, NDArray[np.float32]] | None = None,
     layouts: Mapping[str, Layout] | None = None,
+    names: Mapping[str, NDArray[Any]] | None = None,
 ) -> TaskResult:
     """Return sections of subspots.
 
@@ -82,6 +83,8 @@ def enhance(
         Image features of the subspots of ``layout_of``; all sections or none.
     layouts : mapping of section id to Layout, optional
         Given ones, such as cells within spots.
+    names : mapping of section id to (n,) str array, optional
+        Of these subspots; made from those of the spots where None.
 
     Returns
     -------
@@ -127,7 +130,8 @@ def enhance(
         rows = np.flatnonzero(layout.subspot_section == i)
         spots = np.flatnonzero(layout.section == i)
         parent = layout.parent[rows] - spots[0]
-        made.append(_subspots(section, layout.xy[rows], parent, found.rate[rows], genes))
+        fine = _subspots(section, layout.xy[rows], parent, found.rate[rows], genes)
+        made.append(replace(fine, names=(names or {}).get(section.id, fine.names)))
         columns += _columns(section.id, found, rows, spots, groups)
         matrices += _matrices(section.id, found, rows, parent, genes)
     ctx.step(1.0, "Enhanced")
