@@ -200,10 +200,11 @@ def map_cells(
     z = weighted_product(part.x, part.mean, part.sd, reader)
     if space.refiner is not None:
         z = refined(space.refiner, z, graph, vague)
-    if space.mixture is not None:
-        z = space.mixture.drawn(z)
     error = misfit(part, space.embedding[part.genes], np.atleast_2d(noise).mean(axis=0), z)
-    return Mapped(z, niche_mean(z, graph), error, len(part.genes))
+    # Niches keep what makes cells of one class differ by place.
+    niche = niche_mean(z, graph)
+    drawn = z if space.mixture is None else space.mixture.drawn(z)
+    return Mapped(drawn, niche, error, len(part.genes))
 
 
 def niche_mean(z: NDArray[np.float64], graph: csr_matrix) -> NDArray[np.float64]:
