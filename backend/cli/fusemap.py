@@ -46,6 +46,9 @@ def _add_train(commands: Any) -> None:
     parser.add_argument(
         "--cells-per-section", type=int, help="cells that the fit sees of a section at most"
     )
+    parser.add_argument(
+        "--batch", type=int, help="online EM: cells of a wide section that an iteration sees"
+    )
     parser.add_argument("--quick", action="store_true", help="less of everything, for a demo")
     parser.add_argument("--leave-out", default="", help="section ids that training must not see")
     parser.add_argument("--replace", action="store_true", help="replace an existing checkpoint")
@@ -100,6 +103,10 @@ def _train_default(args: argparse.Namespace) -> Any:
         if args.cells_per_section < 1:
             raise BadRequest("--cells-per-section is below 1.", "Give a number above zero.")
         given = replace(given, cells_per_section=args.cells_per_section)
+    if args.batch is not None:
+        if args.batch < 10 * (args.factors or 1):
+            raise BadRequest("--batch is too small.", "Give at least ten cells per factor.")
+        given = replace(given, batch=args.batch)
     return train_fusemap(
         args.atlas,
         args.out,

@@ -60,12 +60,17 @@ class Posterior:
 
 @dataclass(frozen=True, slots=True)
 class FactorFit:
-    """What a fit is told besides the data."""
+    """What a fit is told besides the data.
+
+    batch : cells of a wide section that one iteration sees, drawn by ``seed``; all where 0
+    """
 
     k: int
     iterations: int = 100
     ridge: float = RIDGE
     save_every: int = 0
+    batch: int = 0
+    seed: int = 0
     save: Callable[[FactorState], None] = field(default=lambda _: None)
 
 
@@ -163,29 +168,61 @@ def em_step(
     ridge: float = RIDGE,
 ) -> FactorState:
     """Return the state after one E-step, one M-step and the rescaling of the latent."""
+    return maximised(sections, weights, state, expected(sections, state), ridge)[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What an E-step finds, per section: second moment of z (k, k), Y'Z/n (p, k)."""
+
+    second: tuple[torch.Tensor, ...]
+    cross: tuple[torch.Tensor, ...]
+
+
+def expected(sections: Sequence[Moments], state: FactorState) -> Expected:
+    """Return the E-step."""
+    second, cross = [], []
+    for section, noise in zip(sections, state.noise, strict=True):
+        post = posterior(state.embedding[section.genes], noise)
+        zz, yz = section.of(post.reader)
+        second.append(zz + post.covariance)
+        cross.append(yz)
+    return Expected(tuple(second), tuple(cross))
+
+
+def maximised(
+    sections: Sequence[Moments],
+    weights: NDArray[np.float64],
+    state: FactorState,
+    found: Expected,
+    ridge: float = RIDGE,
+) -> tuple[FactorState, torch.Tensor]:
+    """Return the M-step, and the root (k, k) by which the latent was rescaled.
+
+    Notes
+    -----
+    With the root L, embeddings e were multiplied by L from the right, so z is L^-1 times what it
+    was.
+    """
     e = state.embedding
     g, k = e.shape
     precision = torch.zeros(g, len(sections), dtype=e.dtype, device=e.device)
     right = torch.zeros_like(e)
-    seconds, crosses = [], []
     for s, (section, noise, a) in enumerate(zip(sections, state.noise, weights, strict=True)):
-        post = posterior(e[section.genes], noise)
-        zz, yz = section.of(post.reader)
         own = float(a) / noise
         precision[section.genes, s] = own
-        right.index_add_(0, section.genes, own[:, None] * yz)
-        seconds.append(zz + post.covariance)
-        crosses.append(yz)
+        right.index_add_(0, section.genes, own[:, None] * found.cross[s])
     # sum over sections of precision times second moment, for all genes in one product
-    left = (precision @ torch.stack(seconds).reshape(-1, k * k)).reshape(g, k, k)
+    left = (precision @ torch.stack(found.second).reshape(-1, k * k)).reshape(g, k, k)
     left.diagonal(dim1=1, dim2=2).add_(ridge)
     new = torch.cholesky_solve(right[..., None], torch.linalg.cholesky(left))[..., 0]
     noises = tuple(
         _noise(new[s.genes], second, yz)
-        for s, second, yz in zip(sections, seconds, crosses, strict=True)
+        for s, second, yz in zip(sections, found.second, found.cross, strict=True)
     )
-    pooled = sum(float(a) * c for a, c in zip(weights, seconds, strict=True)) / weights.sum()
-    return FactorState(new @ torch.linalg.cholesky(pooled), noises, state.iteration + 1)
+    pooled = sum(float(a) * c for a, c in zip(weights, found.second, strict=True)) / weights.sum()
+    root = torch.linalg.cholesky(pooled)
+    return FactorState(new @ root, noises, state.iteration + 1), root
 
 
 def _noise(e: torch.Tensor, second: torch.Tensor, yz: torch.Tensor) -> torch.Tensor:

@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
 
 from backend.models.common.prep import Prepared, second_moment, weighted_product
 
@@ -40,6 +41,9 @@ class Moments(Protocol):
     def correlation_with(self, v: torch.Tensor) -> torch.Tensor:
         """Return R v for v of shape (p, m)."""
 
+    def sampled(self, n: int, rng: np.random.Generator) -> Moments:
+        """Return the moments of n cells drawn anew; of all where they cost nothing."""
+
 
 @dataclass(frozen=True, slots=True)
 class CorrelationMoments:
@@ -62,6 +66,10 @@ class CorrelationMoments:
     def correlation_with(self, v: torch.Tensor) -> torch.Tensor:
         """Return R v."""
         return self.r @ v
+
+    def sampled(self, n: int, rng: np.random.Generator) -> CorrelationMoments:
+        """Return all cells: an iteration does not depend on their number."""
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +100,14 @@ class SparseMoments:
     def correlation_with(self, v: torch.Tensor) -> torch.Tensor:
         """Return R v."""
         return self.of(v)[1]
+
+    def sampled(self, n: int, rng: np.random.Generator) -> SparseMoments:
+        """Return n cells, with the statistics of all."""
+        if n >= self.n_cells:
+            return self
+        p = self.prepared
+        rows = np.sort(rng.choice(self.n_cells, n, replace=False))
+        return SparseMoments(Prepared(csr_matrix(p.x[rows]), p.genes, p.mean, p.sd), self.genes)
 
 
 def _kept(genes: torch.Tensor, hidden: NDArray[np.bool_]) -> torch.Tensor:

@@ -24,6 +24,7 @@ from backend.models.common.factors import (
     read_cells,
 )
 from backend.models.common.moments import Moments, moments_of
+from backend.models.common.online import fit_online
 from backend.models.common.prep import Prepared, weighted_product
 from backend.models.fusemap.mixture import Mixture
 from backend.models.fusemap.references import Reference
@@ -112,7 +113,8 @@ def fit_space(
     )
     fitted = references[0].fitted
     moments = [r.moments for r in references]
-    done = fit(moments, len(fitted), weights, settings, ctx, state)
+    way = fit_online if settings.batch else fit
+    done = way(moments, len(fitted), weights, settings, ctx, state)
     measured = np.zeros(n_genes, dtype=bool)
     for r in references:
         measured[r.seen] = True

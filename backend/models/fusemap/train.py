@@ -63,6 +63,9 @@ class TrainParams:
         genes best where None and ``refine`` is None too.
     iterations : int
         Of EM.
+    batch : int
+        Cells of a section wider than 1,200 genes that an iteration sees, drawn anew each time
+        (online EM); all where 0.
     error : float
         Share of wrong labels to allow among cells that are not called unassigned.
     cells_per_section : int
@@ -86,6 +89,7 @@ class TrainParams:
     pull: float | None = None
     iterations: int = 100
     error: float = 0.1
+    batch: int = 0
     cells_per_section: int = 1_000_000
     label_cells: int = 6_000
     parts: bool = True
@@ -250,12 +254,15 @@ def _fit_one(
 ) -> Space:
     """One fit; a saved state of the same fit is gone on from."""
     if folder is None:
-        return fit_space(references, len(genes), FactorFit(k, params.iterations), ctx)
+        settings = FactorFit(k, params.iterations, batch=params.batch, seed=ctx.seed)
+        return fit_space(references, len(genes), settings, ctx)
     mark = _fingerprint(references, genes, k, params)
     settings = FactorFit(
         k,
         params.iterations,
         save_every=params.save_every,
+        batch=params.batch,
+        seed=ctx.seed,
         save=lambda state: _save_state(folder, mark, state),
     )
     state = _load_state(folder, mark, len(references))
@@ -266,7 +273,7 @@ def _fingerprint(
     references: Sequence[Reference], genes: tuple[str, ...], k: int, params: TrainParams
 ) -> str:
     """Digest all that a fit depends on."""
-    digest = hashlib.sha256(json.dumps([genes, k, params.cells_per_section]).encode())
+    digest = hashlib.sha256(json.dumps([genes, k, params.cells_per_section, params.batch]).encode())
     for r in references:
         digest.update(f"{r.id} {r.dataset} {r.prepared.n_cells} {r.moments.n_cells}".encode())
         digest.update(r.prepared.mean.tobytes() + r.prepared.sd.tobytes())
