@@ -60,29 +60,39 @@ def merge_and_recover(root: Path, names: list[str], origins: int, quick: bool) -
 
 
 def independent_noise(root: Path, names: list[str]) -> Iterator[Any]:
-    """Yield one entry per set: methods that saw one half of every count, against the other."""
+    """Yield one entry per set and tiling: methods that saw half of every count, and the other."""
     for name in names:
         make, factor = SETS[name]
-        block = merge(make(root), 0, factor)
-        rng = np.random.default_rng(0)
-        half = block.truth.copy()
-        half.data = rng.binomial(np.rint(half.data).astype(np.int64), 0.5).astype(np.float64)
-        half.eliminate_zeros()
-        other = np.asarray((block.truth - half).todense())
-        seen = Merged(block.layout, half, block.features)
-        found = _enhanced(seen)
-        genes = spatial_genes(block.layout, other)
-        made = _methods(seen, {"model split": found.split, "model rate": found.rate}, quick=True)
-        tables = [method_table(block.layout, other, made, genes)]
-        r = {method: table["r"] for method, table in tables[0].items()}
+        sections = make(root)
+        tables = []
+        for origin in range(factor**2):
+            seen, other = _halves(merge(sections, origin, factor))
+            found = _enhanced(seen)
+            genes = spatial_genes(seen.layout, other)
+            own = {"model split": found.split, "model rate": found.rate}
+            made = _methods(seen, own, quick=True)
+            tables.append(method_table(seen.layout, other, made, genes))
         wins = {
-            other_name: float((r["model rate"] > r[other_name]).mean())
-            for other_name in ("bilinear", "bilinear, rescaled", "copy")
+            name: [float((t["model rate"]["r"] > t[name]["r"]).mean()) for t in tables]
+            for name in ("bilinear", "bilinear, rescaled", "copy")
         }
         entry = {"set": name, "methods": summarised(tables), "rate_wins": wins}
-        shown = "  ".join(f"{m['name']} {m['r']:.3f}" for m in entry["methods"])
-        _say(f"{name}: {shown}; rate above {wins}")
+        shown = "  ".join(
+            f"{m['name']} {m['r']:.3f} ({m['deviance']:+.1%})" for m in entry["methods"]
+        )
+        above = ", ".join(f"{n} {np.mean(w):.2f} (least {min(w):.2f})" for n, w in wins.items())
+        _say(f"{name}: {shown}; rate above {above}")
         yield entry
+
+
+def _halves(block: Merged) -> tuple[Merged, NDArray[np.float64]]:
+    """Return a section with a random half of every count, and the other halves."""
+    half = block.truth.copy()
+    counts = np.rint(half.data).astype(np.int64)
+    half.data = np.random.default_rng(0).binomial(counts, 0.5).astype(np.float64)
+    half.eliminate_zeros()
+    other = np.asarray((block.truth - half).todense())
+    return Merged(block.layout, half, block.features), other
 
 
 def gates(root: Path, names: list[str]) -> Iterator[Any]:

@@ -101,7 +101,7 @@ def skin(root: Path) -> list[Fine]:
     data = anndata.read_h5ad(root / "spatial_cite_skin" / "spatial_cite_skin.h5ad")
     kept = data.var["feature_type"].to_numpy() == "protein"
     names = data.var_names.str.lower()
-    data = data[:, kept & ~names.str.contains("unmapped").to_numpy()]
+    data = data[:, kept & ~np.asarray(names.str.contains("unmapped"))]
     return [Fine(np.asarray(data.obsm["spatial"], np.float64), _counts(data))]
 
 

@@ -25,7 +25,7 @@ from backend.models.soscope.interpolate import interpolated, linear_weights, mea
 from backend.models.soscope.krige import Kriged, krige
 from backend.models.soscope.layouts import Layout
 from backend.models.soscope.selfmerge import GENES, SelfMerge, self_merge
-from backend.models.soscope.settings import BLEND, IMAGE_BLEND, Point
+from backend.models.soscope.settings import BLEND, IMAGE_BLEND, RATE_BLEND, Point
 
 #: Values of subspots x genes that are worked on at once.
 BLOCK = 4_000_000
@@ -239,7 +239,7 @@ def _tables(
         means = whole / layout.counts[:, None]
         linear = means[layout.parent] if method == "copy" else np.asarray(weights @ means)
         model = factors.rates(kriged.rate, genes) if method == "model" else linear
-        rate[:, genes], kappa[genes] = outputs.rate(layout, model, whole)
+        rate[:, genes], kappa[genes] = outputs.rate(layout, model, linear, whole, RATE_BLEND)
         shared = factors.rates(kriged.split, genes) if method == "model" else linear
         split[:, genes] = outputs.split(layout, shared, linear, whole, blend)
         root_sd = np.sqrt(kriged.variance @ factors.loadings[:, genes] ** 2) * spread[genes]

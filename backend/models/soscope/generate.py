@@ -75,7 +75,7 @@ def generate_layout(
     whole = np.asarray(totals.todense(), np.float64)
     rates = _in_order([r.astype(np.float64) for r in made.rates], modality)
     spread = _in_order([s.astype(np.float64) for s in made.spread], modality)
-    rate, kappa = outputs.rate(layout, rates, whole)
+    rate, kappa = outputs.rate(layout, rates, rates, whole)
     scaled = spread * rate / np.maximum(rates, 1e-12)
     merge = found.merge
     if merge is not None:

@@ -47,9 +47,23 @@ def split(layout: Layout, rates: Values, linear: Values, totals: Values, blend: 
     dispersion is needed here.
     """
     floor = LEAST_SHARE * totals / layout.counts[:, None]
-    own, plain = shares(layout, rates, floor), shares(layout, linear, floor * 0)
+    return blended(layout, rates, linear, floor, blend) * totals[layout.parent]
+
+
+def blended(layout: Layout, rates: Values, linear: Values, floor: Values, blend: float) -> Values:
+    """Return the geometric mean of the shares of two methods as shares, (n, g).
+
+    Parameters
+    ----------
+    rates, linear : (n, g)
+    floor : (N, g)
+        Least value of the former in each spot.
+    blend : float in 0..1
+        Weight of the former.
+    """
+    own, plain = shares(layout, rates, floor), shares(layout, linear, 0 * floor)
     both = np.exp(blend * np.log(own) + (1 - blend) * np.log(plain))
-    return np.asarray(shares(layout, both, floor * 0) * totals[layout.parent])
+    return shares(layout, both, 0 * floor)
 
 
 def kappa(model: Values, totals: Values) -> Values:
@@ -69,8 +83,19 @@ def kappa(model: Values, totals: Values) -> Values:
     return np.minimum(square / np.maximum(excess, 1e-9 * square + 1e-12), MOST_KAPPA)
 
 
-def rate(layout: Layout, rates: Values, totals: Values) -> tuple[Values, Values]:
+def rate(
+    layout: Layout, rates: Values, linear: Values, totals: Values, blend: float = 1.0
+) -> tuple[Values, Values]:
     """Return expected counts shrunk towards the observed ones, (n, g), and kappa, (g,).
+
+    Parameters
+    ----------
+    rates, linear : (n, g)
+        Of the model, and of linear interpolation.
+    totals : (N, g)
+        Counts.
+    blend : float in 0..1
+        Weight of the model's shares within a spot; its sum over the spot is kept.
 
     Notes
     -----
@@ -79,5 +104,5 @@ def rate(layout: Layout, rates: Values, totals: Values) -> tuple[Values, Values]
     """
     model = layout.sums() @ rates
     weight = kappa(model, totals)
-    ratio = (weight + totals) / np.maximum(weight + model, 1e-12)
-    return rates * ratio[layout.parent], weight
+    expected = model * (weight + totals) / np.maximum(weight + model, 1e-12)
+    return blended(layout, rates, linear, 0 * totals, blend) * expected[layout.parent], weight

@@ -19,6 +19,8 @@ NOISES = (0.03, 0.1, 0.3, 1.0)
 GATE = 0.85
 #: Weight of the model against bilinear shares, without and with an image.
 BLEND, IMAGE_BLEND = 0.5, 0.75
+#: The same for expected counts, with an image or without.
+RATE_BLEND = 0.75
 
 
 @dataclass(frozen=True, slots=True)

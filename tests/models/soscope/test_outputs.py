@@ -35,7 +35,7 @@ def test_rate_is_the_mean_of_the_posterior() -> None:
     layout = subdivided(grid(3), 2)
     rates = np.full((36, 1), 2.0)
     totals = np.array([0, 4, 6, 8, 8, 8, 10, 12, 16], np.float64)[:, None]
-    found, kappa = outputs.rate(layout, rates, totals)
+    found, kappa = outputs.rate(layout, rates, rates, totals)
     weight = float(kappa[0])
     np.testing.assert_allclose(found[:4, 0], 2 * weight / (weight + 8))
     np.testing.assert_allclose(found[-4:, 0], 2 * (weight + 16) / (weight + 8))
