@@ -90,10 +90,10 @@ def swipe(
     frame = html.Div(
         [*layers, handle],
         className="swipe",
-        # The style sheet gives the height; all within is placed in parts of the frame.
-        style={"aspectRatio": f"{box.width:.6g} / {box.height:.6g}"},
     )
-    return html.Div([captions, frame], className="swipe-box")
+    # The style sheet gives the height; all within is placed in parts of the frame.
+    ratio = {"--ratio": f"{box.width / box.height:.5f}"}
+    return html.Div([captions, frame], className="swipe-box", style=ratio)
 
 
 def opacity_control() -> html.Label:

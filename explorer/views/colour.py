@@ -67,8 +67,9 @@ def register(app: Dash, backend: Backend) -> None:
         groups = grouped(backend.layers(scene["section"]))
         key = LayerKey.parse(scene["layer"])
         kinds = gene_kinds(backend, scene["section"], key)
+        word = measured_word(backend, scene["section"], key) if kinds["measured"] else "Measured"
         n_genes = genes_of(backend, scene["section"])
-        return option_rows(groups, key, n_genes, kinds, scene.get("recent") or [])
+        return option_rows(groups, key, n_genes, kinds, scene.get("recent") or [], word)
 
     @app.callback(Output(ids.TREE, "children"), Input(ids.PLACE, "data"))
     def regions(place: Mapping[str, Any] | None) -> Any:
@@ -96,6 +97,12 @@ def gene_kinds(backend: Backend, section: str, key: LayerKey) -> dict[str, bool]
     return found
 
 
+def measured_word(backend: Backend, section: str, key: LayerKey) -> str:
+    """Return what the expression of a section is called: that of subspots was not measured."""
+    measured = LayerKey("measured", key.name)
+    return words.kind_tag(measured, False, backend.layer(section, measured).unit)[0]
+
+
 def genes_of(backend: Backend, section: str) -> int:
     """Return how many genes can be mapped: the atlas's, or those of a section by itself."""
     if section.startswith(QUERY):
@@ -111,8 +118,12 @@ def option_rows(
     n_genes: int,
     kinds: Mapping[str, bool],
     recent: Sequence[str],
+    word: str = "Measured",
 ) -> list[Child]:
-    """Return the radio rows; the chosen one opens its options."""
+    """Return the radio rows; the chosen one opens its options.
+
+    ``word`` is what expression that the section holds is called.
+    """
     rows: list[Child] = []
     if groups.places:
         rows += _label_option("Region", groups.places, key)
@@ -123,7 +134,7 @@ def option_rows(
         last = recent[0] if recent else ""
         rows.append(_option("Gene", words.count(n_genes), is_gene, "gene", last))
     if is_gene:
-        rows.append(_gene_options(key, kinds, recent))
+        rows.append(_gene_options(key, kinds, recent, word))
     if groups.has_density:
         rows.append(_option("Density", "", key.kind == "density", "layer", "density:cells"))
     if groups.numbers:
@@ -165,8 +176,10 @@ def _level_word(info: LayerInfo) -> str:
     return LEVEL_WORDS.get(info.key.name, info.title)
 
 
-def _gene_options(key: LayerKey, kinds: Mapping[str, bool], recent: Sequence[str]) -> html.Div:
-    choices = [(f"measured:{key.name}", "Measured"), (f"imputed:{key.name}", "Imputed")]
+def _gene_options(
+    key: LayerKey, kinds: Mapping[str, bool], recent: Sequence[str], word: str
+) -> html.Div:
+    choices = [(f"measured:{key.name}", word), (f"imputed:{key.name}", "Imputed")]
     absent = next((f"{k}:{key.name}" for k in ("measured", "imputed") if not kinds[k]), "")
     others = [g for g in recent if not g.endswith(f":{key.name}")][:4]
     links: list[Child] = ["Recent: "] if others else []
