@@ -16,9 +16,12 @@ from explorer.runs import run_button
 
 MODEL = ("soscope", "enhance")
 # Each form has ids of its own, so that a callback finds all of its fields or none.
-SECTION, FACTOR, GENES, RUN = (f"enhance-{part}" for part in ("section", "factor", "genes", "run"))
-SENT_SECTION, SENT_FACTOR, SENT_GENES, SENT_IMAGE, SENT_RUN, SENT_OVERLAY = (
-    f"enhance-sent-{part}" for part in ("section", "factor", "genes", "image", "run", "overlay")
+SECTION, FACTOR, GENES, MODE, RUN = (
+    f"enhance-{part}" for part in ("section", "factor", "genes", "mode", "run")
+)
+SENT_SECTION, SENT_FACTOR, SENT_GENES, SENT_MODE, SENT_IMAGE, SENT_RUN, SENT_OVERLAY = (
+    f"enhance-sent-{part}"
+    for part in ("section", "factor", "genes", "mode", "image", "run", "overlay")
 )
 #: Files that the tool takes.
 ACCEPT = ".h5ad,.jpg,.jpeg,.png,.tif,.tiff"
@@ -35,6 +38,8 @@ WAYS = (
     ("stretch", "As above; it covers the spots exactly"),
     ("leave", "Leave it out"),
 )
+#: The default, and the trained model that shows the default beside it.
+MODES = (("default", "Kriging, in seconds"), ("generative", "Generative, trained for minutes"))
 SHAPES = {"square": "square lattice", "hexagon": "hexagonal lattice", "": "no lattice found"}
 
 
@@ -109,6 +114,7 @@ def _of_atlas(sections: Sequence[Mapping[str, Any]], here: str) -> html.Div:
             labelled("Section", choice(SECTION, options, chosen)),
             labelled("Parts of a spot", _factor(FACTOR, shape)),
             labelled("Genes, at most", number_field(GENES, 500, 1, 20_000)),
+            labelled("Model", choice(MODE, MODES, MODES[0][0])),
         ],
         className="toolform",
     )
@@ -162,6 +168,7 @@ def check(files: Mapping[str, Any]) -> list[Child]:
         labelled("Section", choice(SENT_SECTION, options, names[0])),
         labelled("Parts of a spot", _factor(SENT_FACTOR, shape)),
         labelled("Genes, at most", number_field(SENT_GENES, 500, 1, 20_000)),
+        labelled("Model", choice(SENT_MODE, MODES, MODES[0][0])),
     ]
     start = "use" if card["pixels"] else "stretch"
     way = labelled("Image", choice(SENT_IMAGE, WAYS, start if has_image else "leave"))
@@ -246,20 +253,21 @@ def _quoted(text: str) -> str:
 
 
 def offer_atlas(
-    sections: Sequence[Mapping[str, Any]], section: str, factor: str, genes: Any
+    sections: Sequence[Mapping[str, Any]], section: str, factor: str, genes: Any, mode: Any
 ) -> Child:
     """Return the button that enhances a section of the atlas."""
     entry = next((s for s in sections if s["id"] == section), None)
     if entry is None:
         return None
     params = {"factor": int(factor), "genes": int(genes or 0), "shape": entry["shape"]}
+    params |= _mode(mode)
     return run_button(
         f"Enhance {words.plural(entry['spots'], 'spot')}", *MODEL, params, {"section": section}
     )
 
 
 def offer_files(
-    files: Mapping[str, Any], section: str, factor: str, genes: Any, image: Any
+    files: Mapping[str, Any], section: str, factor: str, genes: Any, mode: Any, image: Any
 ) -> Child:
     """Return the button that enhances a section of the files that were sent."""
     card = files.get("card")
@@ -271,6 +279,7 @@ def offer_files(
     params: dict[str, Any] = {"factor": int(factor), "genes": int(genes or 0)}
     params |= {"section": section} if section else {}
     params |= {"shape": entry["shape"]} if entry["shape"] else {}
+    params |= _mode(mode)
     if image == "stretch":
         params["pixels"] = "stretch"
     if image == "leave":
@@ -280,6 +289,11 @@ def offer_files(
         f"Enhance {words.plural(entry['spots'], 'spot')}", *MODEL, params,
         {"spots": files["upload"]}, disabled=misfit or not entry["shape"],
     )  # fmt: skip
+
+
+def _mode(mode: Any) -> dict[str, str]:
+    """Return the parameter of a mode; none for the default, so that runs of it are the same."""
+    return {"mode": "generative"} if mode == "generative" else {}
 
 
 def factor_options(shape: str) -> tuple[list[dict[str, str]], str]:

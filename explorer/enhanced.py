@@ -25,7 +25,10 @@ METHODS = {
     "model": "Kriging with what the evidence chose",
     "bilinear": "Bilinear interpolation, rescaled to the sums",
     "copy": "Copies of the spots",
+    "generative": "Generative model, trained",
 }
+#: Ways that stand in where the model recovers merged spots less well.
+FALLBACKS = ("bilinear", "copy")
 
 
 def result_head(job: str, at: EnhanceAt) -> html.Div:
@@ -55,10 +58,14 @@ def verdict(figures: Figures) -> list[Child]:
     )
     if gain is None:
         return [html.P(facts), *[note(w) for w in figures["warnings"]]]
-    saved = words.percent(abs(gain["expected"]), 1)
-    if figures["method"] != "model":
+    expected = gain["expected"]
+    if figures["method"] == "generative":
+        rows = [w for w in figures["methods"] if w["name"] == "generative"]
+        expected = rows[0]["deviance"] if rows else expected
+    saved = words.percent(abs(expected), 1)
+    if figures["method"] in FALLBACKS:
         said = f"Shown: {METHODS[figures['method']].lower()}, which recovered merged spots better."
-    elif gain["expected"] > 0:
+    elif expected > 0:
         said = f"Merged spots are recovered with {saved} more deviance than by interpolation."
     else:
         said = (
@@ -91,7 +98,7 @@ def gene_part(
     """
     spots, fine = entries
     layer, ramp = f"measured:{at.gene}", ("ink", *span)
-    fallback = figures["method"] != "model"
+    fallback = figures["method"] in FALLBACKS
     picture = swipe(
         Side(spots, layer, f"Before: spots of {_pitch(spots)}", "Measured"),
         Side(fine, layer, f"After: subspots of {_pitch(fine)}",
@@ -283,7 +290,7 @@ def _ways(figures: Figures) -> list[Child]:
 
 
 def _way_row(way: Mapping[str, Any], method: str) -> html.Tr:
-    shown = SHOWN.get(method) == way["name"]
+    shown = SHOWN.get(method, method) == way["name"]
     name = way["name"].capitalize()
     cells: list[Child] = [
         html.Td([html.B(name) if shown else name, " ", tag("Shown", "ok") if shown else None]),
@@ -306,6 +313,18 @@ WAYS = (
 SHOWN = {"model": "this model", "bilinear": "bilinear, rescaled", "copy": "copy"}
 
 
+def _trained(figures: Figures) -> list[tuple[str, str]]:
+    """Return what a trained model says of itself."""
+    own = figures.get("generative")
+    if not own:
+        return []
+    nats = ", ".join(f"{d:.1f}" for d in own["divergence"])
+    return [
+        ("Seeds", words.count(own["seeds"])),
+        ("Divergence of the latent", f"{nats} nats per spot"),
+    ]
+
+
 def _kernel(figures: Figures) -> html.Table:
     kernel = figures["kernel"]
     seconds = sum(figures["seconds"].values())
@@ -315,6 +334,7 @@ def _kernel(figures: Figures) -> html.Table:
         ("Share of the image", words.percent(kernel["image_share"], 1)),
         ("Noise of a spot against the kernel", f"{kernel['noise']:.2f}"),
         ("Uncertainty of a subspot, median", f"{figures['uncertainty_median']:.2f} of 1"),
+        *_trained(figures),
         ("Tiles", words.count(figures["tiles"])),
         ("Time", words.seconds(seconds)),
     )

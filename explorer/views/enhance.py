@@ -72,9 +72,10 @@ def register(app: Dash, backend: Backend) -> None:
         Input(form.SECTION, "value"),
         Input(form.FACTOR, "value"),
         Input(form.GENES, "value"),
+        Input(form.MODE, "value"),
     )
-    def offer(section: Any, factor: Any, genes: Any) -> Any:
-        return form.offer_atlas(backend.spot_sections(), str(section), str(factor), genes)
+    def offer(section: Any, factor: Any, genes: Any, mode: Any) -> Any:
+        return form.offer_atlas(backend.spot_sections(), str(section), str(factor), genes, mode)
 
     @app.callback(
         Output(form.SENT_RUN, "children"),
@@ -82,16 +83,17 @@ def register(app: Dash, backend: Backend) -> None:
         Input(form.SENT_SECTION, "value"),
         Input(form.SENT_FACTOR, "value"),
         Input(form.SENT_GENES, "value"),
+        Input(form.SENT_MODE, "value"),
         Input(form.SENT_IMAGE, "value"),
         State(FILES, "data"),
     )
     def offer_sent(
-        section: Any, factor: Any, genes: Any, image: Any, files: Any
+        section: Any, factor: Any, genes: Any, mode: Any, image: Any, files: Any
     ) -> tuple[Any, Any]:
         if (files or {}).get("step") != "check":
             return no_update, no_update
         name = str(section or "")
-        button = form.offer_files(files, name, str(factor), genes, str(image))
+        button = form.offer_files(files, name, str(factor), genes, mode, str(image))
         return button, form.overlay(files, name)
 
     @app.callback(

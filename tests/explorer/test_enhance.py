@@ -129,7 +129,7 @@ def test_the_form_offers_parts_that_fit_the_lattice():
     shown = form.choose(SPOTS, "s2", False)
     (factor,) = [c for c in walk(shown) if getattr(c, "id", "") == form.FACTOR]
     assert factor.value == "2"
-    assert "Enhance 90 spots" in text(form.offer_atlas(SPOTS, "s1", "7", 500))
+    assert "Enhance 90 spots" in text(form.offer_atlas(SPOTS, "s1", "7", 500, "default"))
     assert "No section of this atlas" in text(html.Div(form.choose([], "s2", False)))
 
 
@@ -145,11 +145,13 @@ def card(outside, **change):
 def test_spots_outside_the_image_are_told_and_stop_the_run():
     files = {"step": "check", "name": "c2", "upload": "u" * 32, "card": card(0.4)}
     assert "40 % of the spots lie outside" in text(html.Div(form.check(files)))
-    assert form.offer_files(files, "C2", "2", 500, "use").disabled
-    assert not form.offer_files(files, "C2", "2", 500, "leave").disabled
+    assert form.offer_files(files, "C2", "2", 500, "default", "use").disabled
+    assert not form.offer_files(files, "C2", "2", 500, "default", "leave").disabled
     good = {**files, "card": card(0.0)}
     assert "100 % of the spots lie inside" in text(html.Div(form.check(good)))
-    assert not form.offer_files(good, "C2", "2", 500, "use").disabled
+    assert not form.offer_files(good, "C2", "2", 500, "default", "use").disabled
+    asked = form.offer_files(good, "C2", "2", 500, "generative", "use")
+    assert '"mode": "generative"' in getattr(asked, "data-value")
 
 
 def test_files_without_pixels_or_image_are_told():
@@ -168,3 +170,13 @@ def test_expression_of_subspots_is_never_called_measured():
     assert words.kind_tag(key, False, "log1p counts") == ("Measured", "mea")
     expected = "log1p expected counts per spot area"
     assert words.kind_tag(key, False, expected) == ("Enhanced", "imp")
+
+
+def test_a_trained_model_is_called_so_and_judged_by_its_own_row():
+    rows = [way("default mode", -0.2), way("generative", -0.15), way("copy", 0.1)]
+    own = {"law": "nb", "seeds": 3, "divergence": [5.1, 4.9, 6.0], "is_collapsed": False}
+    found = figures(mode="generative", method="generative", methods=rows, generative=own)
+    assert "15 % less deviance" in text(html.Div(list(enhanced.verdict(found))))
+    said = text(html.Div(list(enhanced.checks_part(found))))
+    assert "Generative model, trained" in said
+    assert "5.1, 4.9, 6.0 nats per spot" in said
