@@ -19,7 +19,8 @@ id, title, cells, genes, dataset, technology, domains (shares), scales (list of 
 log2_scale)); ``domains`` (list: name, colour, cells); ``range`` [0, 99.5th percentile of all
 shares]; ``r_between`` (K, K) r of shares; ``count`` (factors, tried: list of factors, gain,
 weakest_r, stable) or None; ``stack`` (jobs only, see ``factors_stack``); ``noise``
-(overdispersed, shape); ``model`` {cells, places} and ``baselines`` by name (mixing; ari, nmi,
+(overdispersed, shape); ``borrow`` (chosen, gains: what cells borrow from neighbours, in parts of
+the median depth); ``model`` {cells, places} and ``baselines`` by name (mixing; ari, nmi,
 silhouette, by_section where there is a truth); ``better_baselines``; ``held_out`` (nats per
 held-out count: factors and NMF); ``hidden_genes`` (genes, r, knn_r, by_gene); ``programs``
 (diversity, coherence); ``gene_sets`` {factor: list of name, size, shared, p, q}; ``warnings``;

@@ -52,13 +52,15 @@ def smoothed(data: Joined, logs: Sequence[csr_matrix]) -> list[csr_matrix]:
 
 
 def nmf(logs: Sequence[csr_matrix], k: int, seed: int) -> tuple[list[Floats], Floats]:
-    """Return loadings (n, k) per section and components (k, g)."""
+    """Return loadings (n, k) per section and components (k, g), whose rows sum to 1."""
     model = NMF(k, init="nndsvda", random_state=seed, max_iter=ITERATIONS)
     with warnings.catch_warnings():
         # Not converged in so many iterations: level with more on every set tried.
         warnings.simplefilter("ignore")
         w = model.fit_transform(csr_matrix(vstack(logs), dtype=np.float64))
-    return _split(w, logs), np.asarray(model.components_)
+    # NMF leaves the scale between a loading and its component open; shares need it fixed.
+    size = np.maximum(model.components_.sum(axis=1), 1e-12)
+    return _split(w * size, logs), np.asarray(model.components_ / size[:, None])
 
 
 def components(logs: Sequence[csr_matrix], seed: int) -> list[Floats]:

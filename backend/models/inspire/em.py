@@ -218,7 +218,7 @@ def update(
         new = _programs(data, scales, passes, exposures, settings.shrink, mean)
         programs = np.vstack([programs[:frozen], new[frozen:]])
     if with_scales:
-        scales = _scales(data, programs, exposures, settings.hold)
+        scales = _scales(data, programs, passes, exposures, settings.hold)
     if with_scales and not frozen:
         programs, scales = _centred(data, programs, scales)
     size = programs.sum(axis=1)
@@ -255,11 +255,17 @@ def _programs(
     return np.ascontiguousarray(w.T)
 
 
-def _scales(data: Joined, programs: Floats, exposures: Sequence[Floats], hold: float) -> Floats:
+def _scales(
+    data: Joined, programs: Floats, passes: Sequence[Pass], exposures: Sequence[Floats],
+    hold: float,
+) -> Floats:  # fmt: skip
     """C <- (a + counts) / (a + expected counts at scale 1), (S, G)."""
     scales = np.ones((len(data.sections), len(data.genes)))
-    for s, (cells, exposure) in enumerate(zip(data.sections, exposures, strict=True)):
-        counts = np.asarray(cells.counts.sum(axis=0), dtype=np.float64).ravel()
+    for s, (cells, found, exposure) in enumerate(
+        zip(data.sections, passes, exposures, strict=True)
+    ):
+        # What was allotted to all factors is what was counted.
+        counts = found.programs.sum(axis=1)
         expected = (programs[:, cells.genes].T * exposure).sum(axis=1)
         scales[s, cells.genes] = (hold + counts) / (hold + expected)
     return scales

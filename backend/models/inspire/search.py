@@ -20,12 +20,15 @@ from backend.models.inspire.inputs import Cells, Joined
 from backend.models.inspire.start import analysis, clusters, start_from
 
 #: Factors beyond those asked for, and seeds of k-means, that are tried.
-SPARE = (4,)
+SPARE = (0, 3)
 SEEDS = 2
 #: Cells of all sections together that a search looks at.
 CELLS = 4_000
-#: Passes of a start, after factors are dropped, to weigh one; factors dropped at once.
-FIRST, AFTER, WEIGH, AT_ONCE = 40, 12, 2, 2
+#: Passes of a start, after each factor that is dropped, and to weigh one; cells it is weighed on.
+FIRST, AFTER, WEIGH = 40, 12, 3
+#: Passes by which starts come to rest before they are compared.
+SETTLE = 15
+WEIGHED = 1_200
 #: Shape of the noise of a typical gene below which counts are overdispersed.
 NOISY_BELOW = 20.0
 
@@ -73,7 +76,8 @@ def search(
         if noise is None:
             noise, _ = is_overdispersed(small, begin, settings)
         own = replace(settings, overdispersed=noise, iterations=FIRST)
-        found.append(prune(small, fit(small, begin, own, RunContext()), k, own))
+        pruned = prune(small, fit(small, begin, own, RunContext()), k, own)
+        found.append(fit(small, pruned, replace(own, iterations=SETTLE), RunContext()))
         part.step(1.0, f"Tried start {i + 1} of {len(options)}")
     likely = [likelihood_of(small, state) for state in found]
     best = found[int(np.argmax(likely))]
@@ -89,18 +93,23 @@ def is_overdispersed(data: Joined, begin: State, settings: Settings) -> tuple[bo
 
 
 def prune(data: Joined, state: State, k: int, settings: Settings) -> State:
-    """Return a state of ``k`` factors: those whose loss costs least are dropped, two by two."""
+    """Return a state of ``k`` factors: that whose loss costs least is dropped, one by one."""
     weigh = replace(settings, iterations=WEIGH, borrow=0.0, overdispersed=False)
     after = replace(settings, iterations=AFTER)
+    rows = sample(data, 0, WEIGHED)
+    few = subset(data, rows)
     while state.k > k:
+        seen = replace(
+            state, loadings=tuple(t[r] for t, r in zip(state.loadings, rows, strict=True))
+        )
         lost = []
         for factor in range(state.k):
-            rest = without(state, factor)
-            lost.append(fit(data, rest, weigh, RunContext(), rest.k).likelihood)
-        gone = np.argsort(lost)[::-1][: min(AT_ONCE, state.k - k)]
-        for factor in sorted(gone.tolist(), reverse=True):
-            state = without(state, factor)
-        state = fit(data, state, after, RunContext())
+            rest = without(seen, factor)
+            left = fit(few, rest, weigh, RunContext(), rest.k)
+            # Poisson's likelihood would keep a factor for the noise that it explains.
+            lost.append(likelihood_of(few, left) if settings.overdispersed else left.likelihood)
+        rest = without(state, int(np.argmax(lost)))
+        state = fit(data, rest, after, RunContext())
     return state
 
 

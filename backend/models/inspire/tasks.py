@@ -16,6 +16,7 @@ from backend.core.job import RunContext
 from backend.core.layers import Category, LayerKey
 from backend.models.common.checkpoint import Checkpoint
 from backend.models.inspire.baselines import embeddings
+from backend.models.inspire.borrowing import choose_borrow
 from backend.models.inspire.card import CARD, HOW_TO_READ
 from backend.models.inspire.checks import refuse_faults
 from backend.models.inspire.count import Choice, choose_count, stability
@@ -138,6 +139,8 @@ def run(
     found = search(sections, data, k, settings, ctx.seed, ctx.part(0.25, 0.5))
     clock.lap("start")
     settings = replace(settings, overdispersed=found.overdispersed, iterations=LAST)
+    borrow, borrow_gains = choose_borrow(data, found.state, settings, ctx.seed)
+    settings = replace(settings, borrow=borrow)
     state = _ordered(_last(data, found.state, settings, ctx))
     clock.lap("fit")
     small, rows = _few(data, ctx.seed)
@@ -161,6 +164,7 @@ def run(
         "genes": len(whole.genes), "fitted_genes": len(data.genes),
         "count": choice.as_json() if choice else None,
         "noise": {"overdispersed": found.overdispersed, "shape": found.shape},
+        "borrow": {"chosen": borrow, "gains": {f"{b:g}": g for b, g in borrow_gains.items()}},
         "starts": {"tried": len(found.likelihoods), "likelihoods": list(found.likelihoods)},
         "gene_sets": _sets(wide, whole, gene_sets, names), "seconds": clock.laps,
     }  # fmt: skip

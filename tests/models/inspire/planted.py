@@ -16,12 +16,13 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Planted:
-    """Sections, their proportions (n, K), programs (K, genes), and which section has which."""
+    """Sections, proportions (n, K), programs (K, genes), who has which, scales (S, genes)."""
 
     sections: list[SectionData]
     proportions: list[Floats]
     programs: Floats
     present: NDArray[np.bool_]
+    scales: Floats
 
 
 def plant(
@@ -51,7 +52,7 @@ def plant(
     common = rng.permutation(genes)[: int(0.4 * panel)]
     rest = np.setdiff1d(np.arange(genes), common)
     xy = np.stack(np.meshgrid(np.arange(side), np.arange(side)), -1).reshape(-1, 2) * 50.0
-    made, shares = [], []
+    made, shares, all_scales = [], [], []
     for s in range(sections):
         p = _proportions(rng, side, present[s])
         scales = np.exp(rng.normal(0, scale_sd, genes))
@@ -73,7 +74,8 @@ def plant(
             )
         )
         shares.append(p)
-    return Planted(made, shares, programs, present)
+        all_scales.append(scales)
+    return Planted(made, shares, programs, present, np.array(all_scales))
 
 
 def _programs(rng: np.random.Generator, factors: int, genes: int, markers: int) -> Floats:

@@ -1,0 +1,307 @@
+"""Figures of INSPIRE's default mode beside its baselines, as a table and as JSON.
+
+python -m tests.benchmarks.bench_inspire planted [SEED ...] [--noisy] [--choose] [--json OUT]
+python -m tests.benchmarks.bench_inspire threesections PARITY [SEED ...] [--json OUT]
+python -m tests.benchmarks.bench_inspire real DATASETS [SET ...] [--seeds 3] [--json OUT]
+python -m tests.benchmarks.bench_inspire cost [CELLS ...]        wall, memory; each in a process
+python -m tests.benchmarks.bench_inspire place                   a new section of 10,000 cells
+
+Nothing was chosen on the seeds of ``planted``. ``real``: K as set by hand in the prototype.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backend.core.data import SectionData
+from backend.core.job import RunContext
+from backend.models.common.agreement import cluster_ari, gene_r
+from backend.models.common.prep import normalised
+from backend.models.inspire.baselines import POOLED, SMOOTHED, embeddings
+from backend.models.inspire.borrowing import choose_borrow
+from backend.models.inspire.count import choose_count, matched
+from backend.models.inspire.em import Settings, State, fit
+from backend.models.inspire.genes import choose_genes
+from backend.models.inspire.heldout import compositions
+from backend.models.inspire.inputs import Joined, join
+from backend.models.inspire.measures import measure
+from backend.models.inspire.model import place
+from backend.models.inspire.readout import of_places, presence
+from backend.models.inspire.search import search
+from backend.models.inspire.tasks import LAST, SectionsParams, run
+from backend.runs.threesections import full_counts, hidden_genes, read_threesections
+from tests.benchmarks.inspire_sets import FRESH, SETS, large, planted, read_set
+from tests.models.inspire.planted import Planted
+
+Floats = NDArray[np.float64]
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """A fit without what is reported beside it."""
+
+    data: Joined
+    state: State
+    settings: Settings
+    shape: float
+
+
+def fitted(sections: Sequence[SectionData], factors: int, hold: float, seed: int) -> Fit:
+    """Return the fit that ``run`` makes, alone; the number is chosen where it is 0."""
+    data, settings = join(sections, choose_genes(sections)), Settings(hold=hold)
+    ctx = RunContext(seed=seed)
+    if not factors:
+        factors = choose_count(sections, data, replace(settings, iterations=40), ctx).factors
+    found = search(sections, data, factors, settings, seed, ctx)
+    settings = replace(settings, overdispersed=found.overdispersed, iterations=LAST)
+    settings = replace(settings, borrow=choose_borrow(data, found.state, settings, seed)[0])
+    return Fit(data, fit(data, found.state, settings, ctx), settings, found.shape)
+
+
+def from_planted(seed: int, noisy: bool, choose: bool) -> Row:
+    """Return how well planted factors come back.
+
+    Loadings are held against the truth as each section sees them (times its scales), since a
+    gene of one panel has no scale that could be told from its loading; ``plain cosine`` does not.
+    """
+    made = planted(seed, noisy)
+    started = time.process_time()
+    found = fitted(made.sections, 0 if choose else 8, 5.0, 0)
+    seconds = time.process_time() - started
+    p = found.state.proportions()
+    partner, r = matched(np.vstack(made.proportions), np.vstack(p))
+    there = presence(p)[:, partner]
+    row = {
+        "seed": seed, "factors": found.state.k, "r": r.mean(), "weakest r": r.min(),
+        "specific r": r[-2:].mean() if len(r) == 8 else float("nan"),
+        "borrow": found.settings.borrow,
+        "present right": f"{int((there == made.present[:, : len(r)]).sum())} of {there.size}",
+        "noise": found.shape if found.settings.overdispersed else None, "seconds": seconds,
+    }  # fmt: skip
+    return {**row, **_loadings(made, found, partner)} if len(r) == 8 else row
+
+
+def _loadings(made: Planted, found: Fit, partner: NDArray[np.int64]) -> Row:
+    place_of = np.array([int(g[1:]) for g in found.data.genes])
+    programs = found.state.programs[partner]
+    truth = made.programs[:, place_of]
+    seen = []
+    for s, cells in enumerate(found.data.sections):
+        g = cells.genes
+        scaled = truth[:, g] * made.scales[s, place_of[g]]
+        seen.append(_cosine(scaled, programs[:, g] * found.state.scales[s, g])[made.present[s]])
+    return {"loadings cosine": float(np.concatenate(seen).mean()),
+            "plain cosine": float(_cosine(truth, programs).mean())}  # fmt: skip
+
+
+def _cosine(a: Floats, b: Floats) -> Floats:
+    norm = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    return np.asarray((a * b).sum(axis=1) / norm)
+
+
+def from_threesections(folder: Path, seed: int, factors: int) -> Row:
+    """Return agreement with types and regions, and r of the genes that a section lacks."""
+    made = read_threesections(folder / "threesections_truth.npz")
+    params = SectionsParams(factors=factors, checks=False)
+    found = run([s.data for s in made], params, RunContext(seed=seed))
+    cells = found.state.proportions()
+    row: Row = {"seed": seed, "factors": found.state.k}
+    types = np.concatenate([s.types for s in made])
+    regions = np.concatenate([s.regions for s in made])
+    row["type ARI"] = cluster_ari(np.vstack(cells), types, seed)
+    row["region ARI"] = cluster_ari(np.vstack(of_places(found.data, cells)), regions, seed)
+    number = {g.upper(): j for j, g in enumerate(found.whole.genes)}
+    for s, section in enumerate(made):
+        hidden = hidden_genes(section)
+        truth = normalised(full_counts(section), True)[:, hidden].toarray()
+        columns = [number[f"GENE{g:03d}"] for g in hidden if f"GENE{g:03d}" in number]
+        known = [j for j, g in enumerate(hidden) if f"GENE{g:03d}" in number]
+        guess = np.log1p(150 * cells[s] @ found.whole_state.programs[:, columns])
+        row[f"genes r {s}"] = float(gene_r(guess, truth[:, known].astype(np.float64)).mean())
+    return row
+
+
+def from_real(folder: Path, name: str, seeds: int) -> list[Row]:
+    """Return a row per method: held-out counts, agreement with regions, mixing; factors first."""
+    chosen, sections = SETS[name], read_set(folder, name)
+    params = SectionsParams(chosen.factors, hold=chosen.hold, checks=False)
+    first = run(sections, params, RunContext(seed=0))
+    others = [fitted(sections, chosen.factors, chosen.hold, s) for s in range(1, seeds)]
+    truth = _codes(sections, chosen.truth) if chosen.truth else None
+    settings = replace(first.settings, iterations=40)
+    held: dict[str, list[float]] = {}
+    for seed in range(seeds):
+        scores = compositions(sections, first.data, first.state, settings, seed)
+        for method, value in scores.items():
+            held.setdefault(method, []).append(value)
+    names = {"factors": "factors of cells"}
+    cells = first.state.proportions()
+    points = {"factors of cells": cells, "factors of places": of_places(first.data, cells)}
+    plain = embeddings(sections, first.data, chosen.factors, 0)
+    points |= plain
+    points |= {f"{n}, then places": of_places(first.data, z) for n, z in plain.items()}
+    rows = []
+    for method, z in points.items():
+        figures = measure(z, truth, 0)
+        row: Row = {"set": name, "method": method}
+        row["held out"] = next(
+            (float(np.mean(v)) for m, v in held.items() if names.get(m, m) == method), None
+        )
+        row |= {k: figures.get(k) for k in ("ari", "ari_pooled", "nmi", "silhouette", "mixing")}
+        rows.append(row)
+    rows[0] |= _stability([first.state, *(f.state for f in others)])
+    rows[0]["seconds"] = sum(first.figures["seconds"].values())
+    rows[0]["stable"] = f"{int((first.stability > 0.8).sum())} of {first.state.k}"
+    rows[0]["wins of seeds"] = int(
+        np.sum(np.array(held["factors"]) > np.maximum(held[POOLED], held[SMOOTHED]))
+    )
+    return rows
+
+
+def _stability(states: Sequence[State]) -> Row:
+    """Return matched cosine of programs, and r of proportions, mean over pairs of seeds."""
+    cosines, rs = [], []
+    for a, b in combinations(states, 2):
+        partner, r = matched(np.vstack(a.proportions()), np.vstack(b.proportions()))
+        rs.append(r.mean())
+        cosines.append(_cosine(a.programs, b.programs[partner]).mean())
+    return {"programs cosine": float(np.mean(cosines)), "proportions r": float(np.mean(rs))}
+
+
+def _codes(sections: Sequence[SectionData], label: str) -> list[NDArray[np.int64]]:
+    names: dict[str, int] = {}
+    out = []
+    for s in sections:
+        own = s.labels.get(label)
+        if own is None:
+            out.append(np.full(s.n_cells, -1, dtype=np.int64))
+            continue
+        table = np.array([*(names.setdefault(c.name, len(names)) for c in own.categories), -1])
+        out.append(np.where(own.codes >= 0, table[own.codes], -1).astype(np.int64))
+    return out
+
+
+def cost(sizes: Sequence[int]) -> list[Row]:
+    """Return wall time and peak memory of a whole run without checks, each in its own process."""
+    rows = []
+    for n in sizes:
+        command = [sys.executable, "-m", "tests.benchmarks.bench_inspire", "one-cost", str(n)]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        rows.append(json.loads(done.stdout.splitlines()[-1]))
+    return rows
+
+
+def one_cost(cells: int) -> Row:
+    """Return the cost of one run in this process."""
+    sections = large(cells, 1_000, 1)
+    before = _memory()
+    started, cpu = time.perf_counter(), time.process_time()
+    found = run(sections, SectionsParams(factors=10, checks=False), RunContext(seed=0))
+    return {"cells": cells, "wall s": time.perf_counter() - started,
+            "processor s": time.process_time() - cpu, "data GB": before, "peak GB": _memory(),
+            "steps": found.figures["seconds"]}  # fmt: skip
+
+
+def _memory() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+
+
+def placing() -> list[Row]:
+    """Return seconds to place 10,000 cells in a trained model, with and without a free program."""
+    sections = large(22_000, 1_000, 2, 2)
+    found = run(
+        [_first(s, 1_000) for s in sections], SectionsParams(factors=10, checks=False),
+        RunContext(seed=0),
+    )  # fmt: skip
+    rows = []
+    for offer in (False, True):
+        new = _first(sections[1], 10_000)
+        place(found.fitted, _first(sections[0], 300), RunContext(), offer)
+        started, cpu = time.perf_counter(), time.process_time()
+        place(found.fitted, new, RunContext(), offer)
+        rows.append({"cells": new.n_cells, "free program": offer,
+                     "wall s": time.perf_counter() - started,
+                     "processor s": time.process_time() - cpu})  # fmt: skip
+    return rows
+
+
+def _first(section: SectionData, n: int) -> SectionData:
+    return replace(section, xy=section.xy[:n], counts=section.counts[:n], names=section.names[:n])
+
+
+def _table(rows: Sequence[Row]) -> str:
+    """Rows with plain values as a table."""
+    heads = list(
+        dict.fromkeys(k for row in rows for k, v in row.items() if not isinstance(v, dict))
+    )
+    lines = ["| " + " | ".join(heads) + " |", "|" + " --- |" * len(heads)]
+    for row in rows:
+        values = [row.get(h) for h in heads]
+        lines.append("| " + " | ".join(_shown(v) for v in values) + " |")
+    return "\n".join(lines)
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def main() -> None:
+    """Run one part and print it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parts = ("planted", "threesections", "real", "cost", "one-cost", "place")
+    parser.add_argument("part", choices=parts)
+    parser.add_argument("more", nargs="*")
+    parser.add_argument("--noisy", action="store_true")
+    parser.add_argument("--choose", action="store_true", help="the number of factors as well")
+    parser.add_argument("--factors", type=int, default=8)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    rows: list[Row] = []
+    for more in _pieces(args):
+        rows += more
+        sys.stdout.write("".join(json.dumps(r, default=float) + "\n" for r in more))
+        sys.stdout.flush()
+    if args.part != "one-cost":
+        sys.stdout.write(_table(rows) + "\n")
+    if args.json:
+        args.json.write_text(json.dumps(rows, indent=1, default=float) + "\n")
+
+
+def _pieces(args: argparse.Namespace) -> Any:
+    """Yield rows as they are ready."""
+    if args.part == "planted":
+        for seed in [int(s) for s in args.more] or FRESH:
+            yield [from_planted(seed, args.noisy, args.choose)]
+    elif args.part == "threesections":
+        for seed in [int(s) for s in args.more[1:]] or range(3):
+            yield [from_threesections(Path(args.more[0]), seed, args.factors)]
+    elif args.part == "real":
+        for name in args.more[1:] or SETS:
+            yield from_real(Path(args.more[0]), name, args.seeds)
+    elif args.part == "cost":
+        yield cost([int(n) for n in args.more] or [20_000, 50_000, 100_000, 500_000])
+    elif args.part == "one-cost":
+        yield [one_cost(int(args.more[0]))]
+    else:
+        yield placing()
+
+
+if __name__ == "__main__":
+    main()
