@@ -56,6 +56,18 @@ class HiddenFits:
         pull: float = 0.0,
     ) -> list[Guess]:
         """Return the hidden genes of a fold as the average of fits scores them."""
+        space = self.space(factors, fold, ctx, refine, pull)
+        return list(guesses(space, self.seen(fold), self.samples, self.plan, fold))
+
+    def space(
+        self,
+        factors: Sequence[int],
+        fold: int,
+        ctx: RunContext,
+        refine: bool = False,
+        pull: float = 0.0,
+    ) -> Space:
+        """Return the average of fits that never saw the genes of a fold."""
         parts = len(factors) + refine
         fits = []
         for i, k in enumerate(factors):
@@ -66,7 +78,7 @@ class HiddenFits:
             space = with_refiner(space, self.seen(fold), RunContext(self._seed), QUICK_STEPS)
         if pull:
             space = with_mixture(space, self.seen(fold), pull, self._seed)
-        return list(guesses(space, self.seen(fold), self.samples, self.plan, fold))
+        return space
 
     def forget(self, fold: int) -> None:
         """Let go of the sections and fits of a fold: those of a corpus take gigabytes."""

@@ -38,10 +38,12 @@ from backend.models.fusemap.plain_labels import Labelled, plain_figures
 from backend.models.fusemap.reader import Scale
 from backend.models.fusemap.space import Mapped, Reference, Space, fit_space, map_cells
 from backend.models.fusemap.taxonomy import (
+    PLACES_SHARE,
     Taxonomy,
     far_folds,
     near_folds,
     parts_of,
+    purity,
     taxonomies,
 )
 
@@ -51,8 +53,6 @@ MOST_FACTORS, GENES_PER_FACTOR = 30, 3
 MOST_CLASSES = 400
 #: Cells of every class of a section that a classifier sees, where there are so many.
 SOME_OF_EVERY_CLASS = 5
-#: A label whose neighbours agree so much beyond chance (Cohen's kappa) is a label of places.
-PLACES_SHARE = 0.5
 #: Harmony is run beside classifiers of at least so many cells; for a demo it costs too much.
 HARMONY_CELLS = 3_000
 
@@ -225,11 +225,11 @@ def _seen(
     taxonomy: Taxonomy,
 ) -> HeadData:
     """Gather what a head sees of the drawn cells."""
-    cells, scales, purity = [], [], []
+    cells, scales, pure = [], [], []
     graphs = [delaunay_graph(d.section.xy[d.rows]) for d in drawn]
     for d, near in zip(drawn, graphs, strict=True):
-        purity.append(_purity(near, d.classes))
-    of_places = float(np.mean(purity)) >= PLACES_SHARE
+        pure.append(purity(near, d.classes))
+    of_places = float(np.mean(pure)) >= PLACES_SHARE
     for d, near in zip(drawn, graphs, strict=True):
         r = d.reference
         own = map_cells(space, r.prepared, r.graph, space.noise[d.section.id])
@@ -246,15 +246,6 @@ def _seen(
         len(taxonomy.codes),
         of_places,
     )
-
-
-def _purity(near: csr_matrix, classes: NDArray[np.int64]) -> float:
-    """How much more often neighbours share a class than cells drawn at random, 0..1."""
-    share = np.bincount(classes) / max(len(classes), 1)
-    chance = float((share**2).sum())
-    edges = near.tocoo()
-    same = float(near.data @ (classes[edges.row] == classes[edges.col])) / max(near.shape[0], 1)
-    return (same - chance) / max(1 - chance, 1e-9)
 
 
 def _folds(drawn: Sequence[_Drawn], settings: LabelSettings) -> tuple[Folds, Folds | None]:

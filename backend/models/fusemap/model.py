@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,7 @@ from backend.models.fusemap.heads import Head
 from backend.models.fusemap.inputs import SCALES, Scale
 from backend.models.fusemap.mixture import Mixture
 from backend.models.fusemap.refine import Refiner
-from backend.models.fusemap.space import Space
+from backend.models.fusemap.space import ROUNDS, Space
 
 SECTION_ARRAYS = ("genes", "mean", "sd", "level", "profile")
 CELL_ARRAYS = ("weights", "edges", "widths")
@@ -123,6 +123,7 @@ def to_checkpoint(model: Model) -> Checkpoint:
             for s in model.sections
         ],
         "n_spaces": len(model.spaces),
+        "niche_rounds": model.spaces[0].rounds,
         "members": [[m.shape[1] for m in space.members] for space in model.spaces],
         "scale": model.scale,
         "slopes": dict(model.slopes),
@@ -173,6 +174,8 @@ def _read(card: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]) -> Model
         _get_space(tensors, f"space/{j}", sections, card["genes"], widths)
         for j, widths in enumerate(members)
     )
+    common = replace(spaces[0], rounds=int(card.get("niche_rounds", ROUNDS)))
+    spaces = (common, *spaces[1:])
     heads = tuple(
         LabelHead(
             label=about["label"],

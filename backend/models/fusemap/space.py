@@ -32,6 +32,8 @@ from backend.models.fusemap.refine import Refiner, refined
 
 #: A section with fewer genes in common with a space is not mapped into it.
 LEAST_SHARED_GENES = 10
+#: Rounds of neighbours of a niche, unless others are chosen.
+ROUNDS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,7 @@ class Space:
     mix : (sum of k_i, k) float64, from the members' z side by side to z
     refiner : what moves z after the posterior, or None
     mixture : classes that z is drawn towards at last, or None
+    rounds : of neighbours that a niche has
     """
 
     embedding: NDArray[np.float64]
@@ -52,6 +55,7 @@ class Space:
     mix: NDArray[np.float64] | None = None
     refiner: Refiner | None = None
     mixture: Mixture | None = None
+    rounds: int = ROUNDS
 
     @property
     def known(self) -> NDArray[np.bool_]:
@@ -204,15 +208,20 @@ def map_cells(
         z = refined(space.refiner, z, graph, vague)
     error = misfit(part, space.embedding[part.genes], np.atleast_2d(noise).mean(axis=0), z)
     # Niches keep what makes cells of one class differ by place.
-    niche = niche_mean(z, graph)
+    niche = niche_mean(z, graph, space.rounds)
     drawn = z if space.mixture is None else space.mixture.drawn(z)
     return Mapped(drawn, niche, error, len(part.genes))
 
 
-def niche_mean(z: NDArray[np.float64], graph: csr_matrix) -> NDArray[np.float64]:
-    """Return (z + Nz + NNz) / 3 for the row-normalised neighbours N."""
-    near = graph @ z
-    return np.asarray((z + near + graph @ near) / 3)
+def niche_mean(
+    z: NDArray[np.float64], graph: csr_matrix, rounds: int = ROUNDS
+) -> NDArray[np.float64]:
+    """Return the mean of z, Nz, NNz, ... for the row-normalised neighbours N."""
+    near, total = z, z
+    for _ in range(rounds):
+        near = graph @ near
+        total = total + near
+    return np.asarray(total / (rounds + 1))
 
 
 def _refuse_few(shared: int, panel: int) -> None:

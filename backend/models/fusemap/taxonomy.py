@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
 
 #: Data sets share a taxonomy when this share of the smaller set of names is in the larger.
 SHARED_NAMES = 0.8
@@ -18,6 +19,8 @@ SHARED_NAMES = 0.8
 LEAST_CELLS_OF_A_CLASS = 5
 #: Parts that cells are held out in, and blocks per axis of a section that is split.
 FOLDS, BLOCKS = 4, 4
+#: A label whose neighbours agree so much beyond chance (Cohen's kappa) is a label of places.
+PLACES_SHARE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,15 @@ def _alike(a: NDArray[np.int64], b: NDArray[np.int64]) -> bool:
     names_a, names_b = a > 0, b > 0
     smaller = min(names_a.sum(), names_b.sum())
     return bool((names_a & names_b).sum() >= SHARED_NAMES * smaller)
+
+
+def purity(near: csr_matrix, classes: NDArray[np.int64]) -> float:
+    """How much more often neighbours share a class than cells drawn at random, 0..1."""
+    share = np.bincount(classes) / max(len(classes), 1)
+    chance = float((share**2).sum())
+    edges = near.tocoo()
+    same = float(near.data @ (classes[edges.row] == classes[edges.col])) / max(near.shape[0], 1)
+    return (same - chance) / max(1 - chance, 1e-9)
 
 
 def near_folds(

@@ -6,7 +6,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,14 @@ from backend.models.fusemap.model import Model, SectionRecord, to_checkpoint
 from backend.models.fusemap.nearest import learn_niches
 from backend.models.fusemap.references import Reference, parallel, with_graphs
 from backend.models.fusemap.refining import with_mixture, with_refiner
-from backend.models.fusemap.space import LEAST_SHARED_GENES, Space, fit_space, map_cells
+from backend.models.fusemap.smoothing import Reach, places_of, reach_by_genes, reach_by_regions
+from backend.models.fusemap.space import (
+    LEAST_SHARED_GENES,
+    ROUNDS,
+    Space,
+    fit_space,
+    map_cells,
+)
 from backend.models.fusemap.trial import Sample, draw_samples
 from backend.models.fusemap.trust import Trust, earn_trust, untested
 
@@ -74,6 +81,8 @@ class TrainParams:
         Labelled cells that one classifier sees.
     parts : bool
         Whether every data set of a shared taxonomy also gets a classifier of its own.
+    rounds : int or None
+        Rounds of neighbours of a niche; chosen on held-out regions or hidden genes where None.
     save_every : int
         Iterations between two saved states.
     trust : bool
@@ -93,6 +102,7 @@ class TrainParams:
     cells_per_section: int = 1_000_000
     label_cells: int = 6_000
     parts: bool = True
+    rounds: int | None = None
     save_every: int = 20
     trust: bool = True
     trust_folds: int = HIDING_FOLDS
@@ -108,6 +118,7 @@ class TrainParams:
             cells_per_section=4_000,
             label_cells=2_500,
             parts=False,
+            rounds=ROUNDS,
             trust_folds=1,
         )
 
@@ -159,11 +170,14 @@ def train(
     prepared = [on_scale(p, choice.scale) for p in plain]
     references = with_graphs(names, prepared, graphs, len(genes), ctx.device, rows)
     space = _fit_common(references, genes, choice, params, ctx.part(0.3, 0.5), folder)
+    categories, codes = common_categories(used)
+    reach = _reach(used, references, space, codes, (fits, choice), params, ctx.part(0.5, 0.52))
+    space = replace(space, rounds=reach.rounds)
     mapped = [map_cells(space, r.prepared, r.graph, space.noise[r.id]) for r in references]
     centres, profiles = learn_niches([m.niche for m in mapped], ctx.seed)
     trust = untested(len(genes))
     if params.trust:
-        part = ctx.part(0.5, 0.75)
+        part = ctx.part(0.52, 0.75)
         trust = earn_trust(fits, choice, params.trust_folds, part)
     levels = levels_of(plain, [r.dataset for r in references], len(genes))
     trust = with_predictions(trust, references, space, mapped, levels)
@@ -175,12 +189,11 @@ def train(
         )
         for s, r, p, profile in zip(used, references, plain, profiles, strict=True)
     )  # fmt: skip
-    categories, codes = common_categories(used)
     settings = LabelSettings(params.label_cells, params.error, params.iterations, params.parts)
     spaces, heads = train_labels(
         used, references, (space, mapped), codes, settings, ctx.part(0.75, 1)
     )
-    about = _about(used, params, ctx.seed, choice, trust, licences or {})
+    about = _about(used, params, ctx.seed, choice, trust, reach, licences or {})
     model = Model(
         genes, (space, *spaces), records, centres, embedding, offset, trust.genes, categories,
         tuple(heads), about, choice.scale, trust.slopes, trust.slope, trust.cells,
@@ -217,6 +230,25 @@ def _choice(
     """How to fit, as asked for or chosen on hidden genes."""
     factors = None if params.k is None else (params.k,)
     return choose(samples, n_genes, ctx, factors, params.scale, params.refine, params.pull)
+
+
+def _reach(
+    sections: Sequence[SectionData],
+    references: Sequence[Reference],
+    space: Space,
+    codes: Mapping[str, Mapping[str, NDArray[np.int16]]],
+    tried: tuple[HiddenFits, Choice],
+    params: TrainParams,
+    ctx: RunContext,
+) -> Reach:
+    """How far niches reach, as asked for or chosen."""
+    if params.rounds is not None:
+        return Reach(params.rounds, "the parameters")
+    ctx.step(0.0, "Choosing how far niches reach")
+    plain = replace(space, mixture=None)
+    z = [map_cells(plain, r.prepared, r.graph, plain.noise[r.id]).z for r in references]
+    places = places_of(sections, z, [r.graph for r in references], codes)
+    return reach_by_regions(places) if places else reach_by_genes(*tried, ctx)
 
 
 def _fit_common(
@@ -308,6 +340,7 @@ def _about(
     seed: int,
     choice: Choice,
     trust: Trust,
+    reach: Reach,
     licences: Mapping[str, str],
 ) -> dict[str, Any]:
     """Write down what the card says of the training."""
@@ -327,7 +360,7 @@ def _about(
         ],
         "species": sorted({s.species for s in sections if s.species}),
         "licences": {s.id: licences.get(s.id, "") for s in sections},
-        "metrics": {"bridge_r": choice.tried, **trust.figures},
+        "metrics": {"bridge_r": choice.tried, "niche": asdict(reach), **trust.figures},
         "bridge_genes": bridges,
         "few_bridge_genes": [name for name, n in bridges.items() if n < FEW_BRIDGES],
         "torch": str(torch.__version__),

@@ -20,6 +20,7 @@ def test_niche_of_two_cells_is_written_out() -> None:
     graph = delaunay_graph(np.array([[0, 0], [1, 0]], dtype=np.float32))
     out = niche_mean(np.array([[3.0], [0.0]]), graph)
     np.testing.assert_allclose(out, [[2.0], [1.0]])
+    np.testing.assert_allclose(niche_mean(np.array([[3.0], [0.0]]), graph, 1), [[1.5], [1.5]])
 
 
 def test_most_similar_section_has_the_same_niches_and_the_same_mean_expression() -> None:
