@@ -269,8 +269,10 @@ def _draw_figures(
             continue
         realised = np.concatenate([correlation(methods["FuseMap"][s], h.truth[s]) for s in own])
         predicted = np.concatenate([about[s]["predicted"] for s in own])
+        spread = np.concatenate([about[s]["spread_of_score"] for s in own])
         out["expected"][name] = {
             "spearman_of_predicted_r": float(spearmanr(predicted, realised).statistic),
+            "spearman_of_spread": float(spearmanr(spread, realised).statistic),
             "slope": sum(about[s]["cross"] for s in own) / sum(about[s]["square"] for s in own),
             "covered": float(np.mean([about[s].get("covered", np.nan) for s in own])),
             "error_by_certainty": float(
@@ -310,7 +312,13 @@ def table(mean: dict[str, Any]) -> str:
         return "\n".join(lines)
     ratio = mean["ratio"]
     lines.append(f"{'FuseMap / best plain':24s}" + "".join(f"{ratio[n]:18.2f}" for n in DATASETS))
-    for figure in ("spearman_of_predicted_r", "slope", "covered", "error_by_certainty"):
+    for figure in (
+        "spearman_of_predicted_r",
+        "spearman_of_spread",
+        "slope",
+        "covered",
+        "error_by_certainty",
+    ):
         by = mean["expected"]
         lines.append(f"{figure:24s}" + "".join(f"{by[n][figure]:18.2f}" for n in DATASETS))
     return "\n".join(lines)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.models.common.prep import Prepared
+from backend.models.fusemap.foretold import foretold_r
 from backend.models.fusemap.references import Reference
 from backend.models.fusemap.space import Mapped, Space
 from backend.models.fusemap.trust import Trust
@@ -56,23 +57,23 @@ def with_predictions(
     """Return ``trust`` with every gene's predicted r and spread filled in."""
     table = trust.genes.copy()
     if np.isfinite(trust.predicted):
-        table[:, 2] = np.clip(trust.predicted * _score_sd(references, space, mapped), 0, 1)
+        spread, lacking = _score_sd(references, space, mapped)
+        names = [r.dataset for r in references]
+        expected = foretold_r(trust.held_out, names, space.embedding, spread, trust.predicted)
+        lacking |= ~lacking.any(axis=0)  # a gene that all measure: as in any of them
+        table[:, 2] = (expected * lacking).sum(axis=0) / lacking.sum(axis=0)
     table[:, 5] = levels[1]
     return replace(trust, genes=table)
 
 
 def _score_sd(
     references: Sequence[Reference], space: Space, mapped: Sequence[Mapped]
-) -> NDArray[np.float64]:
-    """Spread of every gene's score, mean over the sections that lack it."""
-    n_genes = len(space.embedding)
-    total, count, everywhere = np.zeros(n_genes), np.zeros(n_genes), np.zeros(n_genes)
-    for r, m in zip(references, mapped, strict=True):
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Spread of every gene's score in every section, (s, g), and which sections lack it."""
+    spread, lacking = [], np.ones((len(references), len(space.embedding)), dtype=bool)
+    for s, (r, m) in enumerate(zip(references, mapped, strict=True)):
         second = m.z.T @ m.z / len(m.z)
-        sd = np.sqrt(np.maximum(((space.embedding @ second) * space.embedding).sum(axis=1), 0))
-        lacking = np.ones(n_genes, dtype=bool)
-        lacking[r.prepared.genes] = False
-        total += np.where(lacking, sd, 0)
-        count += lacking
-        everywhere += sd / len(references)
-    return np.where(count > 0, total / np.maximum(count, 1), everywhere)
+        square = ((space.embedding @ second) * space.embedding).sum(axis=1)
+        spread.append(np.sqrt(np.maximum(square, 0)))
+        lacking[s, r.prepared.genes] = False
+    return np.stack(spread), lacking
