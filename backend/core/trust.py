@@ -18,8 +18,15 @@ IMPUTED_UNIT = "log1p of counts per median depth, imputed"
 FEW_BRIDGES = 50
 #: Parameter of the embedding's provenance that holds ``few_bridges``.
 FEW_BRIDGE_GENES = "few_bridge_genes"
+#: What genes are where programs of factors say them: see ``backend.runs.factors_atlas``.
+DENOISED_UNIT = "expected counts per 10,000, denoised by factors"
 #: Plain baselines in the order of their codes, as a reader sees them.
 BASELINE_NAMES = ("nearest neighbours in shared genes", "ridge regression on shared genes")
+
+
+def imputed_unit(model: str) -> str:
+    """Return what imputed values are, by the model that made the embedding."""
+    return DENOISED_UNIT if model == "inspire" else IMPUTED_UNIT
 
 
 class GeneTrust(NamedTuple):

@@ -11,9 +11,9 @@ from backend.core.errors import UnknownLayer
 from backend.core.layers import LayerInfo, LayerKey, Trust
 from backend.core.trust import (
     FEW_BRIDGE_GENES,
-    IMPUTED_UNIT,
     few_bridges_text,
     gene_trust,
+    imputed_unit,
 )
 from backend.service.planes import MONTAGE, Plane
 from backend.service.search import is_imputable, is_measured
@@ -126,8 +126,9 @@ def _gene(plane: Plane, section: str, key: LayerKey) -> LayerInfo:
             else "The section has no expression, or the atlas no trained embedding of this gene.",
         )
     embedding = atlas.embedding("cell")
-    source = _source(embedding.provenance) if embedding else ""
-    return _numeric(plane, section, key, symbol, IMPUTED_UNIT, source, trust_of(atlas, gene))
+    made = embedding.provenance if embedding else None
+    source, unit = _source(made) if embedding else "", imputed_unit(made.model if made else "")
+    return _numeric(plane, section, key, symbol, unit, source, trust_of(atlas, gene))
 
 
 def _named(atlas: Atlas, section: str) -> str:
