@@ -6,7 +6,8 @@ Columns of the ``TaskResult`` (one value per cell or spot; K factors named 1, 2,
 
 - ``factor:1`` .. share of a cell's counts that comes from a program; the shares of a cell add up
   to 1
-- ``label:domain`` domains of smoothed shares, the same in all sections
+- ``label:domain`` domains by shares of factors, levels of genes and neighbours, the same in all
+  sections
 - ``score:uncertainty`` mean standard deviation of the shares of a cell
 - ``label:baseline NAME`` domains of plain methods (where all cells were looked at)
 
@@ -20,7 +21,7 @@ log2_scale)); ``domains`` (list: name, colour, cells); ``range`` [0, 99.5th perc
 shares]; ``r_between`` (K, K) r of shares; ``count`` (factors, tried: list of factors, gain,
 weakest_r, stable) or None; ``stack`` (jobs only, see ``factors_stack``); ``noise``
 (overdispersed, shape); ``borrow`` (chosen, gains: what cells borrow from neighbours, in parts of
-the median depth); ``model`` {cells, places} and ``baselines`` by name (mixing; ari, nmi,
+the median depth); ``model`` {cells, places, domains} and ``baselines`` by name (mixing; ari, nmi,
 silhouette, by_section where there is a truth); ``better_baselines``; ``held_out`` (nats per
 held-out count: factors and NMF); ``hidden_genes`` (genes, r, knn_r, by_gene); ``programs``
 (diversity, coherence); ``gene_sets`` {factor: list of name, size, shared, p, q}; ``warnings``;

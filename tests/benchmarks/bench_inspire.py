@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.metrics import adjusted_rand_score
 
 from backend.core.data import SectionData
 from backend.core.job import RunContext
@@ -33,11 +34,12 @@ from backend.models.common.prep import normalised
 from backend.models.inspire.baselines import POOLED, SMOOTHED, embeddings
 from backend.models.inspire.borrowing import choose_borrow
 from backend.models.inspire.count import choose_count, matched
+from backend.models.inspire.domains import find_domains, labels_of
 from backend.models.inspire.em import Settings, State, fit
 from backend.models.inspire.genes import choose_genes
 from backend.models.inspire.heldout import compositions
 from backend.models.inspire.inputs import Joined, join
-from backend.models.inspire.measures import measure
+from backend.models.inspire.measures import measure, measure_labels
 from backend.models.inspire.model import place
 from backend.models.inspire.readout import of_places, presence
 from backend.models.inspire.search import search
@@ -124,6 +126,10 @@ def from_threesections(folder: Path, seed: int, factors: int) -> Row:
     regions = np.concatenate([s.regions for s in made])
     row["type ARI"] = cluster_ari(np.vstack(cells), types, seed)
     row["region ARI"] = cluster_ari(np.vstack(of_places(found.data, cells)), regions, seed)
+    found_domains = find_domains(found.data, found.state, 5, seed)
+    labels = np.concatenate(labels_of(found_domains))
+    row["domains ARI"] = float(adjusted_rand_score(regions, labels))
+    row["borrow"] = found.settings.borrow
     number = {g.upper(): j for j, g in enumerate(found.whole.genes)}
     for s, section in enumerate(made):
         hidden = hidden_genes(section)
@@ -163,7 +169,16 @@ def from_real(folder: Path, name: str, seeds: int) -> list[Row]:
         )
         row |= {k: figures.get(k) for k in ("ari", "ari_pooled", "nmi", "silhouette", "mixing")}
         rows.append(row)
+    if truth is not None:
+        codes = np.concatenate(truth)
+        kinds = len(np.unique(codes[codes >= 0]))
+        own = labels_of(find_domains(first.data, first.state, kinds, 0))
+        figures = measure_labels(own, truth)
+        rows.insert(1, {"set": name, "method": "domains"})
+        rows[1] |= {k: figures[k] for k in ("ari", "ari_pooled", "nmi")}
     rows[0] |= _stability([first.state, *(f.state for f in others)])
+    rows[0]["borrow"] = first.settings.borrow
+    rows[0]["shape"] = first.found.shape
     rows[0]["seconds"] = sum(first.figures["seconds"].values())
     rows[0]["stable"] = f"{int((first.stability > 0.8).sum())} of {first.state.k}"
     rows[0]["wins of seeds"] = int(

@@ -57,6 +57,18 @@ def measure(
             "silhouette": _silhouette(z[labelled], codes[labelled], rng)}  # fmt: skip
 
 
+def measure_labels(
+    found: Sequence[NDArray[np.integer]], truth: Sequence[NDArray[np.integer]]
+) -> dict[str, Any]:
+    """Return ``ari``, ``nmi`` and ``by_section`` of domains, as ``measure`` does."""
+    section = np.repeat(np.arange(len(found)), [len(f) for f in found])
+    codes = np.concatenate([np.asarray(t, dtype=np.int64) for t in truth])
+    known = codes >= 0
+    if known.sum() < LEAST or len(np.unique(codes[known])) < 2:
+        return {}
+    return _agreement(np.concatenate(found)[known], codes[known], section[known])
+
+
 def _agreement(
     found: NDArray[np.integer], codes: NDArray[np.int64], section: NDArray[np.int64]
 ) -> dict[str, Any]:

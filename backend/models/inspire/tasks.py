@@ -20,11 +20,12 @@ from backend.models.inspire.borrowing import choose_borrow
 from backend.models.inspire.card import CARD, HOW_TO_READ
 from backend.models.inspire.checks import refuse_faults
 from backend.models.inspire.count import Choice, choose_count, stability
+from backend.models.inspire.domains import find_domains, labels_of
 from backend.models.inspire.em import Floats, Settings, State, fit
 from backend.models.inspire.genes import choose_genes, programs_of_all
 from backend.models.inspire.heldout import compositions, hidden_genes
 from backend.models.inspire.inputs import Joined, join
-from backend.models.inspire.measures import better, measure
+from backend.models.inspire.measures import better, measure, measure_labels
 from backend.models.inspire.model import Fitted
 from backend.models.inspire.programs import coherence, diversity, overlaps, top_genes
 from backend.models.inspire.readout import groups, of_places, presence, spread_of, usage
@@ -186,9 +187,8 @@ def result_of(
     names = factor_names(found.state.k)
     proportions = found.state.proportions()
     spreads = spread_of(found.data, found.state)
-    places = of_places(found.data, proportions)
     k = params.domains or found.state.k
-    domains = groups(places, k, seed)
+    domains = labels_of(find_domains(found.data, found.state, k, seed))
     columns: list[Column] = []
     matrices: list[Matrix] = []
     kinds = tuple(Category(f"Domain {i + 1}", COLOURS[i % len(COLOURS)]) for i in range(k))
@@ -294,6 +294,12 @@ def _figures(
     proportions = little.proportions()
     places = of_places(small, proportions)
     model = {"cells": measure(proportions, truth, seed), "places": measure(places, truth, seed)}
+    if truth is not None:
+        # At the true number, as for plain methods.
+        codes = np.concatenate(truth)
+        kinds = max(2, len(np.unique(codes[codes >= 0])))
+        own = labels_of(find_domains(small, little, kinds, seed))
+        model["domains"] = measure_labels(own, truth)
     figures: dict[str, Any] = {"model": model, "baselines": {}, "held_out": {}, "hidden_genes": {}}
     labels: dict[str, list[NDArray[np.int16]]] = {}
     figures["better_baselines"] = []
