@@ -25,6 +25,8 @@ FEW_BLOCKS = 150
 ORIGINS = 4
 #: What the model is called in the table of methods.
 MODEL = "this model"
+#: Merged spots that are enough: no further tiling is tried.
+MOST_BLOCKS = 4000
 #: Genes compared, the most abundant ones.
 GENES = 500
 
@@ -101,6 +103,8 @@ def self_merge(
     tables: list[dict[str, dict[str, NDArray[np.float64]]]] = []
     blocks = 0
     for origin in range(ORIGINS):
+        if blocks >= MOST_BLOCKS:
+            break
         upper, spots = merged_all(layout, origin)
         if upper is None or upper.n_spots < LEAST_BLOCKS:
             continue
