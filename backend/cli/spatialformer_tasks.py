@@ -1,0 +1,138 @@
+"""Partners of cells and gene pairs of two types on the command line."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from backend.cli.console import command, context, say, show
+from backend.core.errors import StoreExists
+
+if TYPE_CHECKING:
+    from backend.runs.partners import Chosen
+
+#: Lines shown in the text of a result.
+SHOWN = 12
+
+
+def add_verbs(verbs: Any) -> None:
+    """Add ``colocalise`` and ``perturb`` to the verbs of ``spatialformer``."""
+    colocalise = command(
+        verbs,
+        "colocalise",
+        run_colocalise,
+        about="Predict which cells lie beside which, from expression alone, and test it.",
+        example="spatialformer colocalise brain.zarr --section osmfish_sscortex --cells 10,11 "
+        "-o partners",
+    )
+    _add_common(colocalise, "FOLDER")
+    colocalise.add_argument("--cells", default="", help="rows whose partners are asked for")
+    colocalise.add_argument(
+        "--query", type=Path, metavar="CELLS.h5ad", help="other cells, also dissociated ones"
+    )
+    colocalise.add_argument("--no-embedding", action="store_true", help="expression only")
+    perturb = command(
+        verbs,
+        "perturb",
+        run_perturb,
+        about="Test which gene of one type goes with which gene of another where they touch.",
+        example="spatialformer perturb brain.zarr --section osmfish_sscortex --label label:class "
+        '--types "Endothelial,Astrocyte" -o pairs.csv',
+    )
+    _add_common(perturb, "OUT.csv")
+    perturb.add_argument("--types", required=True, help="names of two types, by a comma")
+    perturb.add_argument("--pairs", type=Path, metavar="FILE", help="ligands and receptors")
+    perturb.add_argument("--rate", type=float, default=0.05, help="false discovery rate")
+
+
+def _add_common(parser: argparse.ArgumentParser, out: str) -> None:
+    parser.add_argument("atlas", type=Path, metavar="ATLAS.zarr")
+    parser.add_argument("-o", "--out", type=Path, required=True, metavar=out)
+    parser.add_argument("--section", required=True)
+    parser.add_argument("--label", default="label:type")
+    parser.add_argument("--region", default="", help="label:region=L5,L6 for cells of some regions")
+    parser.add_argument("--radius", type=float, default=30.0, help="of neighbours, um")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", action="store_true", help="for programs: all figures")
+
+
+def run_colocalise(args: argparse.Namespace) -> None:
+    """Predict partners and write a folder: atlas.zarr, colocalise.json, colocalise.csv."""
+    # scikit-learn is loaded here, not for every command.
+    from backend.models.spatialformer.tasks import ColocaliseParams
+    from backend.runs.partners import colocalise_atlas, write_partners
+
+    _refuse(args.out)
+    params = ColocaliseParams(args.radius, not args.no_embedding)
+    query = _query(args.query) if args.query else None
+    section, result = colocalise_atlas(
+        args.atlas, args.section, args.label, _chosen(args), params, context(args.seed), query
+    )
+    args.out.mkdir(parents=True)
+    write_partners(args.out, section, result)
+    say(f"Wrote {args.out}.")
+    show(dict(result.figures), args.json, _partners_text)
+
+
+def run_perturb(args: argparse.Namespace) -> None:
+    """Test gene pairs and write the table."""
+    from backend.models.spatialformer.tasks import PerturbParams
+    from backend.runs.partners import perturb_atlas, write_gene_pairs
+
+    _refuse(args.out)
+    a, _, b = args.types.partition(",")
+    params = PerturbParams(a.strip(), b.strip() or a.strip(), args.radius, args.rate)
+    result = perturb_atlas(
+        args.atlas, args.section, args.label, _chosen(args), params, context(args.seed), args.pairs
+    )
+    write_gene_pairs(args.out, result.figures)
+    say(f"Wrote {args.out}.")
+    show(dict(result.figures), args.json, _pairs_text)
+
+
+def _refuse(out: Path) -> None:
+    if out.exists():
+        raise StoreExists(f"'{out}' exists already.", "Choose another name.")
+
+
+def _query(path: Path) -> Any:
+    from backend.intake.mapping import ReadMapping, safe_id
+    from backend.runs.sections import read_one
+
+    mapping = ReadMapping(id=safe_id(path.stem), title=path.stem, need_places=False)
+    return read_one(path, mapping)
+
+
+def _chosen(args: argparse.Namespace) -> Chosen:
+    from backend.runs.partners import Chosen
+
+    rows = tuple(int(r) for r in getattr(args, "cells", "").split(",") if r.strip().isdigit())
+    return Chosen(rows=rows, region=args.region)
+
+
+def _partners_text(figures: dict[str, Any]) -> str:
+    lines = [f"{figures['n_cells']:,} cells; {figures['query']['said']}.", "Held-out AUC:"]
+    for name, own in figures["auc"].items():
+        shown = "  ".join(f"{k} {v:.3f}" for k, v in own.items() if v is not None)
+        lines.append(f"  {name:28s} {shown}")
+    lines.append("Predicted niche, Jensen-Shannon divergence from the real one (held out):")
+    lines += [f"  {name:28s} {v:.3f}" for name, v in figures["composition_jsd"].items()]
+    for row in figures["niche"][:SHOWN]:
+        seen = "" if row["observed"] is None else f", observed {row['observed']:.2f}"
+        lines.append(f"  {row['name']}: predicted {row['predicted']:.2f}{seen}")
+    return "\n".join([*lines, *(f"Note: {w}" for w in figures["warnings"])])
+
+
+def _pairs_text(figures: dict[str, Any]) -> str:
+    lines = [
+        f"{figures['a']} and {figures['b']}: {figures['n_contacts']:,} contacts, "
+        f"{figures['n_tested']:,} gene pairs tested, {figures['n_called']} called, "
+        f"{figures['n_called_clean']} of them without a sign of spill-over."
+    ]
+    for row in figures["rows"][:SHOWN]:
+        marks = [m for m, on in (("same gene", row["is_same"]), ("spill-over?", row["is_spill"]),
+                                 ("ligand-receptor", row["is_ligand_receptor"])) if on]  # fmt: skip
+        lines.append(f"  {row['gene_a']} and {row['gene_b']}: z {row['z']:.1f}, q {row['q']:.2g}, "
+                     f"risk ratio {row['risk_ratio']:.2f} {' '.join(marks)}".rstrip())  # fmt: skip
+    return "\n".join([*lines, figures["spill"]["said"], figures["how_to_read"]["q"]])
