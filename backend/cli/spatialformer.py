@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from backend.cli import spatialformer_model
+from backend.cli import spatialformer_model, spatialformer_tasks
 
 
 def add_commands(commands: Any) -> None:
@@ -12,3 +12,4 @@ def add_commands(commands: Any) -> None:
     parser = commands.add_parser("spatialformer", help="Genes in cells in niches.")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     spatialformer_model.add_verbs(verbs)
+    spatialformer_tasks.add_verbs(verbs)

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backend.cli.console import command, context, say, show
-from backend.core.errors import StoreExists
+from backend.core.errors import BadRequest, StoreExists
 
 if TYPE_CHECKING:
+    from backend.core.data import SectionData
     from backend.runs.partners import Chosen
 
 #: Lines shown in the text of a result.
@@ -96,12 +97,15 @@ def _refuse(out: Path) -> None:
         raise StoreExists(f"'{out}' exists already.", "Choose another name.")
 
 
-def _query(path: Path) -> Any:
+def _query(path: Path) -> SectionData:
     from backend.intake.mapping import ReadMapping, safe_id
-    from backend.runs.sections import read_one
+    from backend.intake.read import read_h5ad
 
     mapping = ReadMapping(id=safe_id(path.stem), title=path.stem, need_places=False)
-    return read_one(path, mapping)
+    sections = read_h5ad(path, mapping)
+    if len(sections) != 1:
+        raise BadRequest(f"'{path}' holds {len(sections)} sections.", "Give a file of one.")
+    return sections[0]
 
 
 def _chosen(args: argparse.Namespace) -> Chosen:

@@ -23,6 +23,10 @@ _PANEL = (
     "draws", "seed",
 )  # fmt: skip
 _FACTORS = ("factors", "domains", "hold", "truth", "checks", "sets", "landmarks", "seed")
+_PARTNERS = ("label", "radius_um", "polygon", "cell", "cells", "region", "extra", "seed")
+_GENE_PAIRS = (
+    "label", "a", "b", "table", "polygon", "cell", "cells", "region", "radius_um", "rate", "seed",
+)  # fmt: skip
 _WEIGH = ("clusters", "seeds", "align", "truth", "empty", "seed")
 _ENHANCE = (
     "factor", "shape", "genes", "domains", "check", "use_image", "pixels", "scale", "section",
@@ -39,6 +43,8 @@ OFFERS: Offers = {
     ("spatialglue", "integrate_modalities"): _WEIGH,
     ("inspire", "integrate_sections"): _FACTORS,
     ("soscope", "enhance"): _ENHANCE,
+    ("spatialformer", "colocalise"): _PARTNERS,
+    ("spatialformer", "perturb"): _GENE_PAIRS,
 }
 
 

@@ -31,7 +31,7 @@ from backend.models.spatialformer.tasks import (
     colocalise,
     perturb,
 )
-from backend.runs.contacts import label_key, regions_of
+from backend.runs.contacts import label_key, regions_of, usable_sections
 from backend.runs.tables import beside, safe_text
 from backend.store.atlas import Atlas
 from backend.store.write import AtlasWriter, plan_of
@@ -120,14 +120,14 @@ def colocalise_atlas(
     UnknownSection, UnknownLayer, UnknownCell, BadRequest, TooFewCells
     """
     atlas = Atlas.open(atlas_path)
-    section, types = _read(atlas, section_id, label)
+    params, ctx = params or ColocaliseParams(), ctx or RunContext()
+    section, types = _read(atlas, section_id, label, params.radius_um)
     rows = chosen_rows(atlas, section_id, chosen)
     embedding = atlas.embedding("cell")
     extra = None
     if embedding is not None and section_id in embedding.sections:
         values = np.asarray(embedding.values[atlas.section(section_id).rows], dtype=np.float64)
         extra = values * embedding.scale
-    params, ctx = params or ColocaliseParams(), ctx or RunContext()
     return section, colocalise(section, types, rows, params, ctx, extra, query)
 
 
@@ -147,7 +147,7 @@ def perturb_atlas(
     UnknownSection, UnknownLayer, BadRequest, BadFile, TooFewCells
     """
     atlas = Atlas.open(atlas_path)
-    section, types = _read(atlas, section_id, label)
+    section, types = _read(atlas, section_id, label, params.radius_um)
     within = np.full(section.n_cells, chosen.is_empty)
     within[chosen_rows(atlas, section_id, chosen)] = True
     known = None if table is None else ligand_pairs(table, section.genes)
@@ -209,8 +209,10 @@ def write_matrix(path: Path, figures: Mapping[str, Any]) -> None:
 def write_gene_pairs(path: Path, figures: Mapping[str, Any]) -> None:
     """Write one line per listed gene pair, the surest first."""
     with beside(path) as draft, draft.open("w", newline="", encoding="utf-8") as file:
-        file.write(f"# {figures['a']} and {figures['b']}: {figures['n_contacts']} contacts within "
-                   f"{figures['radius_um']:g} um, {figures['n_tested']} gene pairs tested\n")  # fmt: skip
+        file.write(
+            f"# {figures['a']} and {figures['b']}: {figures['n_contacts']} contacts within "
+            f"{figures['radius_um']:g} um, {figures['n_tested']} gene pairs tested\n"
+        )
         file.write("# block permutation (150 um), Benjamini-Hochberg over all pairs; "
                    f"{figures['spill']['said']}\n")  # fmt: skip
         writer = csv.writer(file, lineterminator="\n")
@@ -227,13 +229,9 @@ def _cell(value: Any) -> Any:
     return "" if value is None else safe_text(str(value))
 
 
-def _read(atlas: Atlas, section_id: str, label: str) -> tuple[SectionData, Label]:
-    """Return a section and one of its labels."""
-    section = atlas.load(section_id)
+def _read(atlas: Atlas, section_id: str, label: str, radius: float) -> tuple[SectionData, Label]:
+    """Return a section of single cells and one of its labels."""
     key = label_key(atlas, label)
-    if key.name not in section.labels:
-        raise BadRequest(
-            f"Section '{section_id}' has no {key}: types are needed.",
-            f"It has {', '.join(f'label:{n}' for n in section.labels) or 'no label'}.",
-        )
+    usable_sections(atlas, [section_id], key, radius)
+    section = atlas.load(section_id)
     return section, section.labels[key.name]

@@ -11,6 +11,7 @@ from backend.intake.mapping import ReadMapping, safe_id
 from backend.worker.contacts import contacts, ligands
 from backend.worker.enhance import enhance
 from backend.worker.factors import integrate_sections
+from backend.worker.interactions import find_partners, gene_pairs
 from backend.worker.panel import panel
 from backend.worker.register import register
 from backend.worker.weigh import integrate_modalities
@@ -130,4 +131,6 @@ VERBS: Verbs = {
     ("inspire", "integrate_sections"): integrate_sections,
     ("fusemap", "register"): register,
     ("soscope", "enhance"): enhance,
+    ("spatialformer", "colocalise"): find_partners,
+    ("spatialformer", "perturb"): gene_pairs,
 }

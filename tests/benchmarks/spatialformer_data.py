@@ -1,9 +1,8 @@
-"""Real sets for the benchmark of co-localisation: training tissue, unseen tissue, and their names."""
+"""Real sets for the benchmark of co-localisation: tissue to learn from, and unseen tissue."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
 
 import anndata
 import numpy as np
@@ -25,14 +24,6 @@ FILES = {
 GAP = 150.0
 #: Cells with fewer counts are left out.
 LEAST_COUNTS = 10
-
-
-class Fold(NamedTuple):
-    """Sections to train on and one that is unseen; ``labels`` are codes of its cell types."""
-
-    name: str
-    train: list[SectionData]
-    test: SectionData
 
 
 def load(folder: Path, name: str) -> tuple[SectionData, np.ndarray, np.ndarray]:

@@ -71,11 +71,12 @@ def fit_composition(
         own.append(code[rows])
     x, y, types = np.concatenate(inputs), np.concatenate(targets), np.concatenate(own)
     gram = x.T @ x + PENALTY * np.eye(x.shape[1])
-    overall = y.mean(axis=0)
+    overall = np.asarray(y.mean(axis=0), dtype=np.float64)
     by_type = np.tile(overall, (k, 1))
     for code in np.unique(types[types >= 0]):
         by_type[code] = y[types == code].mean(axis=0)
-    return Composition(np.linalg.solve(gram, x.T @ y), by_type, overall)
+    weights = np.asarray(np.linalg.solve(gram, x.T @ y), dtype=np.float64)
+    return Composition(weights, by_type, overall)
 
 
 def predict_composition(

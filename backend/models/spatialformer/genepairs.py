@@ -256,8 +256,6 @@ def _risk_ratio(a: csr_matrix, b: csr_matrix, near: csr_matrix) -> NDArray[np.fl
 
 def _ring(xy: NDArray[np.float32], rows: NDArray[np.int64]) -> csr_matrix:
     """Return the cells 80-150 um from each of ``rows``."""
-
-
     places = np.asarray(xy, dtype=np.float64)
     found = cKDTree(places[rows]).sparse_distance_matrix(
         cKDTree(places), HARD[1], output_type="ndarray"

@@ -86,7 +86,9 @@ def fit_niches(
     weights, means, axes = [], [], []
     for radius in NICHE_RADII:
         own = [_around(p, x, r, radius) for p, x, r in zip(h, xy, rows, strict=True)]
-        inputs = np.concatenate([_inputs(p[kept], centres) for p, (kept, _) in zip(h, own, strict=True)])
+        inputs = np.concatenate(
+            [_inputs(p[kept], centres) for p, (kept, _) in zip(h, own, strict=True)]
+        )
         targets = np.concatenate([target for _, target in own])
         gram = inputs.T @ inputs + PENALTY * np.eye(inputs.shape[1])
         weight = np.linalg.solve(gram, inputs.T @ targets)

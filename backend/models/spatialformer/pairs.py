@@ -58,9 +58,7 @@ class Pairs:
         return Pairs(self.a[keep], self.b[keep], self.kind[keep])
 
 
-def cell_graph(
-    xy: NDArray[np.float32], radius: float = RADIUS, nearest: float = 0.0
-) -> csr_matrix:
+def cell_graph(xy: NDArray[np.float32], radius: float = RADIUS, nearest: float = 0.0) -> csr_matrix:
     """Return which cells lie at most ``radius`` and at least ``nearest`` from one another.
 
     Parameters
@@ -171,9 +169,7 @@ def _drawn(
     return np.asarray(graph.indices[start + offset], dtype=np.int64)
 
 
-def _ring(
-    places: NDArray[np.float64], tree: cKDTree, rows: NDArray[np.int64]
-) -> csr_matrix:
+def _ring(places: NDArray[np.float64], tree: cKDTree, rows: NDArray[np.int64]) -> csr_matrix:
     """Return the cells 80-150 um from each of some rows, (rows, n)."""
     found = cKDTree(places[rows]).sparse_distance_matrix(tree, HARD[1], output_type="ndarray")
     found = found[found["v"] >= HARD[0]]

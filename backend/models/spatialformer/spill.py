@@ -1,4 +1,4 @@
-"""Whether neighbours share transcripts that belong to one of them, and which pairs that may fake."""
+"""Whether neighbours share transcripts of one of them, and which gene pairs that may fake."""
 
 from __future__ import annotations
 

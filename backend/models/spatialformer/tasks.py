@@ -27,9 +27,9 @@ from backend.models.spatialformer.composition import (
 from backend.models.spatialformer.genepairs import GenePairs, find_contacts, gene_pair_tests
 from backend.models.spatialformer.held_out import MODEL, Judged, judge, stripes
 from backend.models.spatialformer.measures import jensen_shannon
-from backend.models.spatialformer.pairs import cell_graph
 from backend.models.spatialformer.niches import Niches
 from backend.models.spatialformer.pair_features import Described
+from backend.models.spatialformer.pairs import cell_graph
 from backend.models.spatialformer.partners import PairModel, fit_pairs, make_training
 from backend.models.spatialformer.profiles import describe
 from backend.models.spatialformer.spill import Spill, spill_suspects, spill_test
@@ -305,9 +305,7 @@ def _adjusted_among(p: NDArray[np.float64], among: NDArray[np.bool_]) -> NDArray
     return out
 
 
-def _codes_of(
-    label: Label, inside: NDArray[np.int64], names: tuple[str, str]
-) -> tuple[int, int]:
+def _codes_of(label: Label, inside: NDArray[np.int64], names: tuple[str, str]) -> tuple[int, int]:
     at = {c.name.casefold(): i for i, c in enumerate(label.categories)}
     have = set(inside[inside >= 0].tolist())
     faults = []
