@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 from dash import dcc, html
 
@@ -229,7 +230,7 @@ def overlay(files: Mapping[str, Any], section: str) -> html.Div:
     said = f"{image['name']}: {words.count(image['width'])} × {words.count(image['height'])} pixels"
     parts: list[Child] = [
         html.Img(
-            src=f"/api/uploads/{files['upload']}/overlay.jpg?section={_quoted(section)}",
+            src=f"/api/uploads/{files['upload']}/overlay.jpg?section={quote(section, safe='')}",
             alt=f"The image with the spots of {section or 'the section'}",
             className="enhance-overlay",
         ),
@@ -244,12 +245,6 @@ def overlay(files: Mapping[str, Any], section: str) -> html.Div:
         inside = words.percent(1 - outside, 1)
         parts.append(html.P(f"{inside} of the spots lie inside the image.", className="s t2"))
     return html.Div(parts, className="stack2")
-
-
-def _quoted(text: str) -> str:
-    from urllib.parse import quote
-
-    return quote(text, safe="")
 
 
 def offer_atlas(

@@ -22,7 +22,12 @@ PATIENCE = 180_000
 
 def test_spots_are_enhanced_compared_and_judged(page: Page, site: Site, keep: Path) -> None:
     open_atlas(page, site, "?tool=enhance")
-    page.get_by_role("button", name=re.compile("Enhance [0-9,]+ spots")).click()
+    page.locator("#enhance-genes").fill("40")
+    page.locator("#enhance-genes").press("Tab")
+    run = page.locator('[data-act="run"][data-value*=\'"genes": 40,\']')
+    run.wait_for()
+    assert re.fullmatch("Enhance [0-9,]+ spots", run.inner_text())
+    run.click()
     handle = page.get_by_role("slider", name=re.compile("spots to the left"))
     handle.wait_for(timeout=PATIENCE)
     settle(page)
