@@ -24,6 +24,9 @@ ANALYSIS, ITERATIONS = 10, 50
 OWN = 0.7
 #: Cells above which clusters are found in batches.
 MANY = 50_000
+#: Tries of k-means: the best of so many is nearly always the same, so that programs do not hang on
+#: the seed.
+TRIES = 30
 
 
 def analysis(
@@ -51,7 +54,7 @@ def clusters(latent: Sequence[NDArray[np.float64]], k: int, seed: int) -> list[N
     with warnings.catch_warnings():
         # Fewer distinct cells than clusters is no fault of the data.
         warnings.simplefilter("ignore")
-        found = method(k, n_init=4, random_state=seed).fit_predict(z)
+        found = method(k, n_init=TRIES if method is KMeans else 4, random_state=seed).fit_predict(z)
     ends = np.cumsum([len(part) for part in latent])[:-1]
     return np.split(found.astype(np.int64), ends)
 
