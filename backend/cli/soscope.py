@@ -31,7 +31,11 @@ def add_commands(commands: Any) -> None:
                         help="single cells in the frame of the spots, not a factor")  # fmt: skip
     parser.add_argument("--width", type=float, default=0.0,
                         help="of a spot, to tell its cells; .55 pitches if unset")  # fmt: skip
-    parser.add_argument("--section", default="", help="the one that is enhanced; all if unset")
+    parser.add_argument(
+        "--section",
+        default="",
+        help="the one that is enhanced; all, or those with --image, if unset",
+    )
     parser.add_argument("--pixels", default="",
                         help="obsm/KEY with pixel coordinates of spots, or 'stretch' where the "
                              "image covers their grid")  # fmt: skip

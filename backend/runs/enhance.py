@@ -110,7 +110,8 @@ def enhance_file(
         Subspots with layers ``rate``, ``split`` and ``sd``; gain by gene.
     image : ImageChoice, optional
     images : mapping of section id to Path, optional
-        Where several sections have an image each, instead of the path of ``image``.
+        Where several sections have an image each, instead of the path of ``image``; these sections
+        are enhanced, unless ``section`` names one.
     section : str
         Id of the section; needed with an image where the file has several. All where empty.
     cells : Path or None
@@ -132,7 +133,7 @@ def enhance_file(
     if out_h5ad is not None and out_h5ad.exists() and out_h5ad.samefile(path):
         raise BadRequest("The result would overwrite its input.", "Choose another output file.")
     ctx.step(0.0, "Reading the spots")
-    sections = _wanted(read_spots(path, mapping), section)
+    sections = _wanted(read_spots(path, mapping), [section] if section else list(images or {}))
     layouts: dict[str, Layout] = {}
     names: dict[str, NDArray[Any]] = {}
     if cells is not None:
@@ -206,16 +207,15 @@ def _with_cells(
     return [inside.section], {name: inside.layout}, {name: inside.names}
 
 
-def _wanted(sections: list[SectionData], name: str) -> list[SectionData]:
-    if not name:
-        return sections
-    found = [s for s in sections if name in (s.id, s.title)]
-    if not found:
-        raise BadRequest(
-            f"There is no section '{name[:60]}'.",
-            f"There is {', '.join(s.id for s in sections[:12])}.",
-        )
-    return found
+def _wanted(sections: list[SectionData], names: list[str]) -> list[SectionData]:
+    """Return the sections of these ids or titles; all where none is named."""
+    for name in names:
+        if not any(name in (s.id, s.title) for s in sections):
+            raise BadRequest(
+                f"There is no section '{name[:60]}'.",
+                f"There is {', '.join(s.id for s in sections[:12])}.",
+            )
+    return [s for s in sections if not names or s.id in names or s.title in names]
 
 
 def _about(image: TissueImage | None) -> dict[str, Any] | None:

@@ -8,6 +8,7 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from scipy.sparse import csr_matrix
 
 from backend.core.errors import BadRequest
@@ -62,6 +63,23 @@ def test_a_file_that_tells_modalities_apart_is_read_with_all_of_them(tmp_path: P
     assert [len(m.features) for m in both[0].modalities] == [6, 4]
     one = read_spots(write(tmp_path / "one.h5ad", grid(9), types=["Gene Expression"] * 10), None)
     assert one[0].modalities == ()
+
+
+def test_sections_with_an_image_each_are_enhanced_together(tmp_path: Path) -> None:
+    path = write(tmp_path / "spots.h5ad", np.concatenate([grid(9)] * 3))
+    data = anndata.read_h5ad(path)
+    data.obs["section"] = np.repeat(["a", "b", "c"], 81)
+    data.obsm["pixel"] = data.obsm["spatial"] / 5 + 10
+    data.write_h5ad(path)
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (190, 190, 3), np.uint8)).save(
+        tmp_path / "slide.png"
+    )
+    images = {"a": tmp_path / "slide.png", "c": tmp_path / "slide.png"}
+    sections, result = enhance_file(path, EnhanceParams(), RunContext(), images=images)
+    assert [s.id for s in sections] == ["a", "c"]
+    assert result.figures["gate"]["image"] < 0.85  # noise
+    with pytest.raises(BadRequest, match="no section 'd'"):
+        enhance_file(path, EnhanceParams(), RunContext(), images={"d": images["a"]})
 
 
 def test_each_image_says_which_section_it_shows() -> None:
