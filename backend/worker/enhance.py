@@ -55,7 +55,7 @@ def enhance(work: Work) -> Mapping[str, Any]:
         name, path, slide = sent(work)
         image = ImageChoice(
             slide, asked.pixels, asked.scale or None, asked.use_image,
-            work.folder / "overlay.png", work.folder / "underlay.jpg",
+            underlay=work.folder / "underlay.jpg",
         )  # fmt: skip
         sections, result = enhance_file(
             path, params, ctx, image=image, section=asked.section, mapping=_mapping(work, name),

@@ -123,7 +123,7 @@ def register(app: Dash, backend: Backend) -> None:
         prevent_initial_call=True,
     )
     def choose(gene: Any, tool: Any) -> Any:
-        return _to_gene(gene, tool, part="")
+        return to_gene(gene, tool, part="")
 
     @app.callback(
         Output(ids.STEER, "data", allow_duplicate=True),
@@ -133,7 +133,7 @@ def register(app: Dash, backend: Backend) -> None:
     )
     def click(clicked: Any, tool: Any) -> Any:
         points = (clicked or {}).get("points") or [{}]
-        return _to_gene(points[0].get("customdata"), tool, part="genes")
+        return to_gene(points[0].get("customdata"), tool, part="genes")
 
     app.clientside_callback(
         ClientsideFunction("enhance", "dress"),
@@ -176,14 +176,17 @@ def _span(backend: Backend, spots: str, fine: str, gene: str) -> tuple[float, fl
     return 0.0, max(float(hi) for _, hi in spans) or 1.0
 
 
-def _to_gene(gene: Any, tool: Any, part: str) -> Any:
+def to_gene(gene: Any, tool: Any, part: str) -> Any:
     """Return the order that shows a gene, or nothing where it is shown already."""
     if not _is_open(tool) or not gene:
         return no_update
     at = parse_at(str(tool["using"]))
     if not at.job or (at.gene == gene and not part):
         return no_update
-    return {"using": write_at(EnhanceAt(at.job, part or at.part, str(gene)))}
+    order = {"using": write_at(EnhanceAt(at.job, part or at.part, str(gene)))}
+    # A map of this result follows; another is left as it is.
+    follows = str(tool["section"]).startswith(f"query-{at.job}")
+    return {**order, "layer": f"measured:{gene}"} if follows else order
 
 
 def _shape(listed: Sequence[Mapping[str, Any]], name: str, section: Any) -> str:

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import pytest
-from dash import html
+from dash import html, no_update
 
 from explorer import enhance_form as form
 from explorer import enhanced, words
 from explorer.enhance_figures import GAIN, LOSS, SAME, gain_figure, gate_figure
 from explorer.enhance_state import PARTS, EnhanceAt, first_gene, parse_at, write_at
 from explorer.enhance_swipe import Side, swipe
+from explorer.views.enhance import to_gene
 from tests.explorer.said import text, walk
 
 JOB = "a" * 32
@@ -180,3 +181,13 @@ def test_a_trained_model_is_called_so_and_judged_by_its_own_row():
     said = text(html.Div(list(enhanced.checks_part(found))))
     assert "Generative model, trained" in said
     assert "5.1, 4.9, 6.0 nats per spot" in said
+
+
+def test_the_map_follows_the_gene_where_it_shows_this_result():
+    tool = {"tool": "enhance", "using": f"{JOB},genes,Best", "section": f"query-{JOB}.1"}
+    assert to_gene("Big", tool, part="") == {
+        "using": f"{JOB},genes,Big", "layer": "measured:Big",
+    }  # fmt: skip
+    elsewhere = {**tool, "section": "atlas"}
+    assert to_gene("Big", elsewhere, part="") == {"using": f"{JOB},genes,Big"}
+    assert to_gene("Best", tool, part="") is no_update
