@@ -123,6 +123,10 @@ def register(app: Dash, backend: Backend) -> None:
         prevent_initial_call=True,
     )
     def choose(gene: Any, tool: Any) -> Any:
+        # A list that was just drawn tells its gene, too: that is no choice of a person.
+        at = parse_at(str(tool["using"])) if _is_open(tool) else EnhanceAt()
+        if at.job and not at.gene and first_layer(backend, at.job) == f"measured:{gene}":
+            return no_update
         return to_gene(gene, tool, part="")
 
     @app.callback(
