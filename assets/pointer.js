@@ -30,6 +30,7 @@
     map.on("click", (event) => {
       if (!isMain() || tool === "lasso" || !explorer.plane()) return;
       const cells = explorer.view.section !== "atlas";
+      clearTimeout(timer); // a rest just before the click must not undo the pin
       pinned = cells;
       ask(...explorer.toPlane(event.latlng), cells);
     });

@@ -22,7 +22,17 @@ from dash.development.base_component import Component
 from explorer import ids
 from explorer.components import icon_button
 from explorer.icons import icon
-from explorer.views import ask, contacts, enhance, factors, labels, panels, space, weights
+from explorer.views import (
+    ask,
+    contacts,
+    enhance,
+    factors,
+    interactions,
+    labels,
+    panels,
+    space,
+    weights,
+)
 
 if TYPE_CHECKING:
     from backend.service import Backend
@@ -58,6 +68,7 @@ TOOLS: tuple[Tool, ...] = (
     weights,
     factors,
     enhance,
+    interactions,
 )
 
 

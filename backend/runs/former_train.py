@@ -126,6 +126,7 @@ def _pretrained(
 ) -> Pretrained:
     metrics = {
         "steps": training.step,
+        "planned_steps": about["parameters"]["steps"],
         "seconds": round(training.seconds, 1),
         "cells_seen": training.step * about["parameters"]["windows"] * about["parameters"]["cells"],
         "loss": {k: round(v, 4) for k, v in training.losses.items()},

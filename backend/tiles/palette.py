@@ -23,6 +23,11 @@ _DIV_DARK = "#63b0fc #5990c8 #4f7296 #435467 #36383a #644d41 #90624a #bf7853 #ef
 _GREY_LIGHT = "#dcdee1 #14181d"
 _GREY_DARK = "#33383e #f4f6f8"
 
+# Two genes laid over one another: orange and blue, told apart by colour-blind eyes. On the light
+# canvas colours multiply (both: dark), on the dark one light adds up (both: white).
+_FIRST_LIGHT, _FIRST_DARK = "#f4f1ee #eeb98a #d9772b", "#16130f #8a4d16 #ff9838"
+_SECOND_LIGHT, _SECOND_DARK = "#eef1f4 #8fb8e2 #2f7fd0", "#0f1316 #1f4f85 #4a9dff"
+
 #: Colour stops by palette name. A name without a theme suits both canvases.
 STOPS: dict[str, tuple[str, ...]] = {
     name: tuple(stops.split())
@@ -40,6 +45,10 @@ STOPS: dict[str, tuple[str, ...]] = {
         "grey": _GREY_LIGHT,
         "div-light": _DIV_LIGHT,
         "div-dark": _DIV_DARK,
+        "first-light": _FIRST_LIGHT,
+        "first-dark": _FIRST_DARK,
+        "second-light": _SECOND_LIGHT,
+        "second-dark": _SECOND_DARK,
     }.items()
 }
 RGBA = tuple[int, int, int, int]

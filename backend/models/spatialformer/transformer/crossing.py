@@ -73,6 +73,20 @@ def refuse_joint(model: Former) -> None:
 def before_softmax(model: Former, tokens: Tensor, types: Tensor) -> Tensor:
     """Return the states that the last attention is given, (b, t, D), of single cells."""
     refuse_joint(model)
+    return _before(model, tokens, types)
+
+
+def cls_alone(model: Former, tokens: Tensor, types: Tensor) -> Tensor:
+    """Return the state of CLS after the last block, (b, D), of single cells of any model.
+
+    The last softmax and what follows are of CLS only; nothing else of that block is needed.
+    """
+    first = as_first(model, _before(model, tokens, types), types)
+    state = model.last.attention.finish(first.cls[:, None], first.mixed.flatten(1)[:, None])
+    return state[:, 0]
+
+
+def _before(model: Former, tokens: Tensor, types: Tensor) -> Tensor:
     x = model.embed(tokens, types)
     alone, _ = model.biases(types)
     for block in list(model.blocks)[:-1]:

@@ -17,6 +17,7 @@ from backend.models.spatialformer.transformer.crossing import (
     as_first,
     as_second,
     before_softmax,
+    cls_alone,
     cross_all,
 )
 from backend.models.spatialformer.transformer.keep import Pretrained
@@ -31,7 +32,7 @@ from backend.models.spatialformer.transformer.tokens import (
 )
 
 #: Cells, and pairs, of one forward.
-CELLS, PAIRS = 64, 32
+CELLS, PAIRS = 32, 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +115,8 @@ def embed_cells(
             rows = order[start : start + CELLS]
             genes = [read.cells.of(r)[:room] for r in rows]
             one = single_input(genes, [read.meta] * len(rows), model.size.longest)
-            h = model(torch.from_numpy(one.tokens), torch.from_numpy(one.types))
-            out[rows] = h[:, 0].numpy()
+            tokens, types = torch.from_numpy(one.tokens), torch.from_numpy(one.types)
+            out[rows] = cls_alone(model, tokens, types).numpy()
     return out
 
 

@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
+import torch
 from scipy.sparse import csr_matrix
 
 from backend.core.errors import BadCheckpoint
+from backend.models.spatialformer.transformer.crossing import cls_alone
 from backend.models.spatialformer.transformer.perturb import (
     remove_pairs,
     remove_pairs_one_by_one,
@@ -13,6 +15,7 @@ from backend.models.spatialformer.transformer.score import (
     read_cells,
     together,
 )
+from backend.models.spatialformer.transformer.tokens import single_input
 from tests.models.spatialformer.transformer.tiny import GENES, random_cells, tiny_pretrained
 
 META = np.array([4, 5, 6, 7])
@@ -69,6 +72,16 @@ def test_the_embedding_of_a_cell_does_not_depend_on_its_batch():
     alone = embed_cells(kept, read_cells(kept, counts[5:6], GENES, {"species": "mouse"}))
     assert every.shape == (70, 16)
     np.testing.assert_allclose(every[5], alone[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("apart", [0, 1])
+def test_cls_of_a_cell_is_that_of_the_whole_last_block(apart):
+    model = tiny_pretrained(apart=apart).model
+    one = single_input(random_cells(5, 0), [META] * 5, 61)
+    tokens, types = torch.from_numpy(one.tokens), torch.from_numpy(one.types)
+    with torch.no_grad():
+        whole = model(tokens, types)[:, 0]
+        np.testing.assert_allclose(cls_alone(model, tokens, types), whole, atol=1e-5)
 
 
 def test_unknown_genes_cut_cells_and_empty_cells_are_told():
