@@ -18,7 +18,7 @@ SHOWN = 12
 
 
 def add_verbs(verbs: Any) -> None:
-    """Add ``colocalise`` and ``perturb`` to the verbs of ``spatialformer``."""
+    """Add ``colocalise``, ``perturb`` and ``annotate`` to the verbs of ``spatialformer``."""
     colocalise = command(
         verbs,
         "colocalise",
@@ -45,6 +45,21 @@ def add_verbs(verbs: Any) -> None:
     perturb.add_argument("--types", required=True, help="names of two types, by a comma")
     perturb.add_argument("--pairs", type=Path, metavar="FILE", help="ligands and receptors")
     perturb.add_argument("--rate", type=float, default=0.05, help="false discovery rate")
+    annotate = command(
+        verbs,
+        "annotate",
+        run_annotate,
+        about="Name the types of cells by a calibrated probe of labelled sections.",
+        example="spatialformer annotate brain.zarr cells.h5ad --sections osmfish_sscortex "
+        "-o types.csv",
+    )
+    annotate.add_argument("atlas", type=Path, metavar="ATLAS.zarr")
+    annotate.add_argument("file", type=Path, metavar="CELLS.h5ad", help="only read")
+    annotate.add_argument("--sections", required=True, help="ids to learn from, by commas")
+    annotate.add_argument("--label", default="label:type")
+    annotate.add_argument("-o", "--out", type=Path, required=True, metavar="OUT.csv")
+    annotate.add_argument("--seed", type=int, default=0)
+    annotate.add_argument("--json", action="store_true", help="for programs: all figures")
 
 
 def _add_common(parser: argparse.ArgumentParser, out: str) -> None:
@@ -90,6 +105,29 @@ def run_perturb(args: argparse.Namespace) -> None:
     write_gene_pairs(args.out, result.figures)
     say(f"Wrote {args.out}.")
     show(dict(result.figures), args.json, _pairs_text)
+
+
+def run_annotate(args: argparse.Namespace) -> None:
+    """Name types and write the table."""
+    from backend.runs.probe import probe_file, write_probe
+
+    _refuse(args.out)
+    query = _query(args.file)
+    sections = [name.strip() for name in args.sections.split(",") if name.strip()]
+    result = probe_file(args.atlas, sections, args.label, query, context(args.seed))
+    write_probe(args.out, query, result)
+    say(f"Wrote {args.out}.")
+    show(dict(result.figures), args.json, _probe_text)
+
+
+def _probe_text(figures: dict[str, Any]) -> str:
+    scores = ", ".join(f"{k} {v:.3f}" for k, v in figures["held_out_macro_f1"].items())
+    lines = [
+        f"{figures['n_cells']:,} cells, {figures['n_types']} types, by "
+        f"{' and '.join(figures['features'])}; macro-F1 on held-out training cells: {scores}."
+    ]
+    counts = sorted(figures["counts"].items(), key=lambda item: -item[1])
+    return "\n".join([*lines, *(f"  {name}: {n:,}" for name, n in counts[:SHOWN])])
 
 
 def _refuse(out: Path) -> None:

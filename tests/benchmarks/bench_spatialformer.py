@@ -23,6 +23,7 @@ from backend.core.data import SectionData
 from backend.models.common.baselines import knn_labels
 from backend.models.common.logistic import fit_logistic
 from backend.models.common.prep import normalised
+from backend.models.spatialformer.annotate import feature_sets
 from backend.models.spatialformer.genepairs import GenePairs, find_contacts, gene_pair_tests
 from backend.models.spatialformer.held_out import compare
 from backend.models.spatialformer.pairs import cell_graph
@@ -114,29 +115,25 @@ def _probe_fold(
     train = [part(whole, r, f"train {i}") for i, r in enumerate(train_rows)]
     test = part(whole, test_rows, "test")
     own = np.concatenate([codes[r] for r in train_rows])
-    genes = np.concatenate([normalised(s.counts, s.is_counts).toarray() for s in train])
-    query = normalised(test.counts, test.is_counts).toarray()
+    sets, tests = feature_sets(train, test)
+    offered = dict(sets), dict(tests)
     profiles, h = fit_profiles(train)
-    sets = {"genes": genes.astype(np.float64), "PCs": np.concatenate(h)}
-    tests = {"genes": query.astype(np.float64), "PCs": describe(test, profiles)}
-    sets["genes and PCs"] = np.concatenate([sets["genes"], sets["PCs"]], axis=1)
-    tests["genes and PCs"] = np.concatenate([tests["genes"], tests["PCs"]], axis=1)
+    offered[0]["PCs"], offered[1]["PCs"] = np.concatenate(h), describe(test, profiles)
     if embed is not None:
-        sets["genes and transformer"] = np.concatenate(
-            [sets["genes"], np.concatenate([embed(s) for s in train])], axis=1
-        )
-        tests["genes and transformer"] = np.concatenate([tests["genes"], embed(test)], axis=1)
+        sets["transformer"] = np.concatenate([embed(s) for s in train]).astype(np.float64)
+        tests["transformer"] = embed(test).astype(np.float64)
     found = fit_probe(sets, own, SEEDS[0])
     known = codes[test_rows] >= 0
     truth = codes[test_rows][known]
-    out = {"probe": macro_f1(truth, found.codes(tests[found.features])[known])}
+    out = {"probe": macro_f1(truth, found.codes(tests)[known])}
     for name in ("genes", "PCs"):
-        out[name] = macro_f1(truth, _plain(sets[name], own, tests[name])[known])
+        plain = _plain(offered[0][name], own, offered[1][name])
+        out[name] = macro_f1(truth, plain[known])
     labelled = own >= 0
     out["kNN"] = macro_f1(
         truth, knn_labels(sets["genes"][labelled], own[labelled], tests["genes"][known])
     )
-    return found.features, out
+    return " + ".join(found.parts), out
 
 
 def _plain(x: np.ndarray, codes: np.ndarray, query: np.ndarray) -> np.ndarray:
@@ -210,7 +207,7 @@ def timing(folder: Path, sets: list[str], embed: Embed | None) -> None:
             took.append(time.perf_counter() - started)
         say(
             f"| {name} | {contacts.count} | {found.z.size} | {np.median(took):.2f} | "
-            f"{int((found.q < 0.05).sum())} | {spill_test(found).p:.1g} |"
+            f"{int((found.q < 0.05).sum())} | {_spill_p(section, values, is_a, is_b)} |"
         )
 
 
@@ -226,8 +223,18 @@ def null(folder: Path, sets: list[str], embed: Embed | None) -> None:
                 mixed = _shuffled(section, values, is_a, is_b, width, np.random.default_rng(seed))
                 found = _test(section, mixed, is_a, is_b)
                 any_found += bool((found.q < 0.05).any())
-                warned += spill_test(found).warns
+                warned += _warned(section, mixed, is_a, is_b)
             say(f"| {name} | {width:g} | {any_found / 60:.3f} | {warned / 60:.3f} |")
+
+
+def _warned(section: SectionData, values: csr_matrix, is_a: np.ndarray, is_b: np.ndarray) -> bool:
+    found = spill_test(values, section.xy, is_a, is_b)
+    return found is not None and found.warns
+
+
+def _spill_p(section: SectionData, values: csr_matrix, is_a: np.ndarray, is_b: np.ndarray) -> str:
+    found = spill_test(values, section.xy, is_a, is_b)
+    return "too few adjoin" if found is None else f"{found.p:.1g}"
 
 
 def power(folder: Path, sets: list[str], embed: Embed | None) -> None:
@@ -303,8 +310,9 @@ def spill(folder: Path, sets: list[str], embed: Embed | None) -> None:
                 more = csr_matrix(near @ counts)
                 more.data = random.poisson(share * more.data).astype(np.float32)
                 own = replace(section, counts=csr_matrix(counts + more))
-                found = _test(own, normalised(own.counts, own.is_counts), is_a, is_b)
-                warned += spill_test(found).warns
+                values = normalised(own.counts, own.is_counts)
+                found = _test(own, values, is_a, is_b)
+                warned += _warned(own, values, is_a, is_b)
                 hits = found.q < 0.05
                 any_found += bool(hits.any())
                 twins = found.genes_a[:, None] == found.genes_b[None, :]

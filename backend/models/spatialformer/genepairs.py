@@ -9,7 +9,8 @@ less what cells 80-150 um apart would give. So all pairs cost one product of mat
 
 Deviations: the published t-test on effects of removal is not used. Expression is never negative, so
 that test finds the sign of the fitted W everywhere; here U is compared with permutations of the
-contacting cells of A inside blocks of 150 um, by their exact mean and variance.
+contacting cells of A inside blocks of 150 um, by their exact mean and variance. Expression that
+varies over less than a block would pass for a pair, so p also has to hold within 75 um blocks.
 """
 
 from __future__ import annotations
@@ -27,8 +28,11 @@ from backend.core.errors import TooFewCells
 from backend.models.common.prep import gene_statistics
 from backend.models.spatialformer.pairs import HARD, RADIUS, cell_graph
 
-#: Side of a block in which contacting cells are exchanged, micrometres.
-BLOCK = 150.0
+#: Sides of blocks in which contacting cells are exchanged, micrometres: of the test, and smaller
+#: ones. A pair that is no surprise within the smaller blocks follows a gradient, not contacts.
+BLOCK, LOCAL = 150.0, 75.0
+#: A pair must be less likely than this within the smaller blocks.
+LOCAL_P = 0.001
 #: Share of the cells of a type that must show a gene, and the bound of a standardised value.
 LEAST_SHOWN, MOST = 0.05, 4.0
 #: Contacting cells of each type, and contacts, without which nothing is tested.
@@ -45,7 +49,8 @@ class Contacts:
         Rows of cells of type A that touch one of type B, and of all cells of type B.
     near, control : (n_a, n_b) csr_matrix of float32
         Cells at most 30 um apart; cells 80-150 um apart.
-    block : (n_a,) int64
+    block, local : (n_a,) int64
+        Block of each contacting cell of A, and the smaller one.
     """
 
     a: NDArray[np.int64]
@@ -53,6 +58,7 @@ class Contacts:
     near: csr_matrix
     control: csr_matrix
     block: NDArray[np.int64]
+    local: NDArray[np.int64]
 
     @property
     def count(self) -> int:
@@ -102,8 +108,9 @@ def find_contacts(
     is_a: NDArray[np.bool_],
     is_b: NDArray[np.bool_],
     radius: float = RADIUS,
+    ring: tuple[float, float] = HARD,
 ) -> Contacts:
-    """Return the contacts of two types in one section.
+    """Return the contacts of two types in one section; controls lie ``ring`` um apart.
 
     Raises
     ------
@@ -123,10 +130,14 @@ def find_contacts(
             f"{LEAST_CONTACTS} contacts between at least {LEAST_TOUCHING} cells of each type are "
             "needed; choose a larger region, coarser types or a larger radius.",
         )
-    control = csr_matrix(_ring(xy, a)[:, b])
-    side = np.floor((xy[a] - xy[a].min(axis=0)) / BLOCK).astype(np.int64)
-    _, block = np.unique(side, axis=0, return_inverse=True)
-    return Contacts(a, b, near, control, block.ravel())
+    control = csr_matrix(_ring(xy, a, ring)[:, b])
+    return Contacts(a, b, near, control, _blocks(xy[a], BLOCK), _blocks(xy[a], LOCAL))
+
+
+def _blocks(xy: NDArray[np.float32], side: float) -> NDArray[np.int64]:
+    """Return the square of each cell."""
+    square = np.floor((xy - xy.min(axis=0)) / side).astype(np.int64)
+    return np.unique(square, axis=0, return_inverse=True)[1].ravel()
 
 
 def gene_pair_tests(
@@ -157,18 +168,22 @@ def gene_pair_tests(
     -----
     Exchange of the contacting cells of A within blocks b of n_b cells, T = M R_B held fixed:
     E U = sum_b n_b m_b m'_b, Var U = sum_b SS_b SS'_b / (n_b - 1), with means m and centred sums
-    of squares SS of R_A and T in the block.
+    of squares SS of R_A and T in the block. Where p within the smaller blocks is not below .001, or
+    is of the other sign, the larger of the two p is kept.
     """
     genes_a, r_a, up_a = _standardised(values, rows_a, contacts.a)
     genes_b, r_b, up_b = _standardised(values, contacts.b, contacts.b)
     t = np.asarray(contacts.margin() @ r_b)
     u = r_a.T @ t
-    expected, variance = _moments(r_a, t, contacts.block)
+    twice = np.ones_like(u)
     if same_type:
-        variance = variance * (1 + np.minimum(_correlation(r_a, r_b, genes_a, genes_b) ** 2, 1))
-    able = variance > 1e-9
-    z = np.where(able, (u - expected) / np.sqrt(np.where(able, variance, 1.0)), 0.0)
-    p = np.maximum(2 * ndtr(-np.abs(z)), 1e-300)
+        twice = 1 + np.minimum(_correlation(r_a, r_b, genes_a, genes_b) ** 2, 1)
+    expected, variance = _moments(r_a, t, contacts.block)
+    z = _scores(u - expected, variance * twice)
+    middle, spread = _moments(r_a, t, contacts.local)
+    near = _scores(u - middle, spread * twice)
+    p, local = _two_sided(z), _two_sided(near)
+    p = np.where((local < LOCAL_P) & (np.sign(near) == np.sign(z)), p, np.maximum(p, local))
     q = false_discovery_control(p.ravel()).reshape(p.shape)
     effect = _effect(r_a, r_b, u - expected, contacts.count) * np.outer(up_a, up_b)
     shown = values.astype(bool).astype(np.float64)
@@ -197,6 +212,15 @@ def _standardised(
     r = (values[rows][:, genes].toarray() - mean[genes]) / sd[genes]
     step = mean[genes] / share[genes] / sd[genes]
     return genes, np.clip(r, -MOST, MOST), step
+
+
+def _scores(above: NDArray[np.float64], variance: NDArray[np.float64]) -> NDArray[np.float64]:
+    able = variance > 1e-9
+    return np.where(able, above / np.sqrt(np.where(able, variance, 1.0)), 0.0)
+
+
+def _two_sided(z: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.maximum(2 * ndtr(-np.abs(z)), 1e-300)
 
 
 def _moments(
@@ -254,12 +278,14 @@ def _risk_ratio(a: csr_matrix, b: csr_matrix, near: csr_matrix) -> NDArray[np.fl
     return np.asarray(((with_g + 0.5) / (n_with + 1)) / ((without + 0.5) / (n_without + 1)))
 
 
-def _ring(xy: NDArray[np.float32], rows: NDArray[np.int64]) -> csr_matrix:
-    """Return the cells 80-150 um from each of ``rows``."""
+def _ring(
+    xy: NDArray[np.float32], rows: NDArray[np.int64], ring: tuple[float, float]
+) -> csr_matrix:
+    """Return the cells within a ring around each of ``rows``."""
     places = np.asarray(xy, dtype=np.float64)
     found = cKDTree(places[rows]).sparse_distance_matrix(
-        cKDTree(places), HARD[1], output_type="ndarray"
+        cKDTree(places), ring[1], output_type="ndarray"
     )
-    found = found[found["v"] >= HARD[0]]
+    found = found[found["v"] >= ring[0]]
     ones = np.ones(len(found), np.float32)
     return csr_matrix((ones, (found["i"], found["j"])), shape=(len(rows), len(places)))

@@ -9,8 +9,15 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from scipy.special import ndtr
 
-from backend.models.spatialformer.genepairs import GenePairs
+from backend.core.errors import TooFewCells
+from backend.models.spatialformer.genepairs import (
+    GenePairs,
+    find_contacts,
+    gene_pair_tests,
+)
 
+#: Cells so near adjoin; cells of the ring share surroundings and no transcripts, micrometres.
+ADJACENT, NOT_ADJACENT = 15.0, (25.0, 60.0)
 #: A spill-over is warned of below this p.
 ALPHA = 0.01
 #: Both cells of a pair must show a trace of spilling genes: z of the same gene on both sides.
@@ -37,21 +44,51 @@ class Spill(NamedTuple):
         return self.p < ALPHA
 
 
-def spill_test(pairs: GenePairs) -> Spill:
-    """Return whether pairs of one gene stand out, as they do where transcripts spill over.
+def spill_test(
+    values: csr_matrix,
+    xy: NDArray[np.float32],
+    is_a: NDArray[np.bool_],
+    is_b: NDArray[np.bool_],
+) -> Spill | None:
+    """Return whether pairs of one gene stand out between adjacent cells; None if too few adjoin.
 
+    Parameters
+    ----------
+    values : (n, g) csr_matrix
+        Log-normalised expression.
+    xy : (n, 2) float32
+    is_a, is_b : (n,) bool
+
+    Notes
+    -----
     A transcript that is counted in the neighbour makes the same gene go together on both sides,
-    whatever the gene; biology does so for few genes. The mean z of same-gene pairs is compared with
-    that of other pairs; under no spill z are standard, and genes are taken as independent.
+    whatever the gene, and only where cells adjoin. So contacts within 15 um are compared with
+    cells 25-60 um apart, which share local gradients but no transcripts; the mean z of pairs of one
+    gene is compared with that of other pairs, whose spread is known without spill.
     """
+    try:
+        contacts = find_contacts(xy, is_a, is_b, ADJACENT, NOT_ADJACENT)
+    except TooFewCells:
+        return None
+    pairs = gene_pair_tests(values, contacts, np.flatnonzero(is_a))
     i, j = _same(pairs)
     if len(i) < 2:
-        return Spill(0.0, float(pairs.z.mean()), 1.0, len(i))
+        return None
     own = float(pairs.z[i, j].mean())
     total = pairs.z.sum() - pairs.z[i, j].sum()
     other = float(total / max(pairs.z.size - len(i), 1))
-    p = float(ndtr(-(own - other) * np.sqrt(len(i))))
-    return Spill(own, other, p, len(i))
+    genes = pairs.genes_a[i]
+    spread = _mean_spread(values[contacts.a][:, genes], values[contacts.b][:, genes])
+    return Spill(own, other, float(ndtr(-(own - other) / spread)), len(i))
+
+
+def _mean_spread(a: csr_matrix, b: csr_matrix) -> float:
+    """Return the standard deviation of the mean of same-gene z, whose genes are correlated.
+
+    Two of them correlate as the genes do in A times as they do in B.
+    """
+    both = [np.corrcoef(x.toarray() + 0.0, rowvar=False) for x in (a, b)]
+    return float(np.sqrt(max(np.nanmean(both[0] * both[1]), 1 / a.shape[1])))
 
 
 def spill_suspects(

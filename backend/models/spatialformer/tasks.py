@@ -234,7 +234,7 @@ def perturb(
     clock = time.perf_counter()
     found = gene_pair_tests(values, contacts, rows_a, same_type=a == b)
     took = time.perf_counter() - clock
-    spill = spill_test(found)
+    spill = spill_test(values, section.xy, inside & (codes == a), inside & (codes == b))
     suspects = spill_suspects(values, found, rows_a, rows_b)
     ctx.step(0.8, "Listing gene pairs")
     rows, n_pairs = _rows(section.genes, found, suspects, is_pair, params.rate)
@@ -253,7 +253,12 @@ def perturb(
         "rate": params.rate,
         "rows": rows,
         "network": [r for r in rows if r["q"] < params.rate],
-        "spill": {**spill._asdict(), "warns": spill.warns, "said": _spill_words(spill)},
+        "spill": {
+            **(spill._asdict() if spill else {}),
+            "tested": spill is not None,
+            "warns": spill is not None and spill.warns,
+            "said": _spill_words(spill),
+        },
         "warnings": _pair_warnings(spill, found),
         "how_to_read": {k: HOW_TO_READ[k] for k in ("effect", "q")},
         "seconds": {"test": round(took, 3), "all": round(time.perf_counter() - started, 3)},
@@ -464,18 +469,21 @@ def _warnings(judged: Judged, divergence: dict[str, float], radius: float) -> li
     return [*out, SHORT]
 
 
-def _spill_words(spill: Spill) -> str:
+def _spill_words(spill: Spill | None) -> str:
+    if spill is None:
+        return "Too few cells of the two types adjoin (15 um) to test for spilled transcripts."
     if not spill.warns:
         return f"No sign of spilled transcripts (p {spill.p:.2g}, {spill.n} genes on both sides)."
     return (
-        f"Pairs of one gene go together more than others (mean z {spill.same:.1f} against "
+        f"Between adjacent cells pairs of one gene go together more than others (mean z "
+        f"{spill.same:.1f} against "
         f"{spill.other:.1f}, p {spill.p:.1g}): transcripts may have spilled over between "
         "neighbours, which permutation does not remove. Check the segmentation."
     )
 
 
-def _pair_warnings(spill: Spill, found: GenePairs) -> list[str]:
-    out = [_spill_words(spill)] if spill.warns else []
+def _pair_warnings(spill: Spill | None, found: GenePairs) -> list[str]:
+    out = [_spill_words(spill)] if spill is None or spill.warns else []
     if found.z.size > LISTED:
         out.append(f"Of {found.z.size:,} gene pairs the {LISTED:,} with the least p are listed.")
     return out

@@ -19,9 +19,8 @@ from backend.models.spatialformer.spill import spill_suspects, spill_test
 from tests.models.spatialformer.planted import contacts, spilled
 
 
-def _tested(seed: int, ratio: float = 1.0, spill: float = 0.0) -> GenePairs:
+def _tested(seed: int, ratio: float = 1.0) -> GenePairs:
     section, label = contacts(seed, ratio)
-    section = spilled(section, spill, seed) if spill else section
     is_a, is_b = label.codes == 0, label.codes == 1
     values = normalised(section.counts, False)
     return gene_pair_tests(values, find_contacts(section.xy, is_a, is_b), np.flatnonzero(is_a))
@@ -60,9 +59,24 @@ def test_nothing_is_found_where_nothing_is_planted() -> None:
     assert sum(int((_tested(seed).q < 0.05).any()) for seed in range(20, 28)) == 0
 
 
+def _warned(seed: int, share: float) -> bool:
+    section, label = contacts(seed)
+    section = spilled(section, share, seed) if share else section
+    values = normalised(section.counts, False)
+    found = spill_test(values, section.xy, label.codes == 0, label.codes == 1)
+    assert found is not None
+    return found.warns
+
+
 def test_spilled_transcripts_are_warned_of_and_clean_ones_are_not() -> None:
-    assert spill_test(_tested(4, spill=0.1)).warns
-    assert not spill_test(_tested(4)).warns
+    assert _warned(4, 0.1)
+    assert not _warned(4, 0.0)
+
+
+def test_spill_is_not_judged_where_no_cells_adjoin() -> None:
+    section, label = contacts(1)
+    values = normalised(section.counts, False)
+    assert spill_test(values, section.xy * 3, label.codes == 0, label.codes == 1) is None
 
 
 def test_a_pair_of_one_gene_is_a_suspect() -> None:

@@ -10,6 +10,7 @@ import pytest
 from backend.core.errors import BadRequest, TooFewCells
 from backend.core.job import RunContext
 from backend.core.layers import LayerKey
+from backend.models.spatialformer.annotate import annotate
 from backend.models.spatialformer.probe import fit_probe, macro_f1
 from backend.models.spatialformer.tasks import (
     ColocaliseParams,
@@ -84,12 +85,23 @@ def test_the_probe_takes_the_better_features_and_the_scale_of_training() -> None
     random = np.random.default_rng(0)
     codes = random.integers(0, 3, 300)
     good = np.eye(3)[codes] + random.normal(0, 0.3, (300, 3))
-    probe = fit_probe({"noise": random.normal(size=(300, 4)), "good": good}, codes, 0)
-    assert probe.features == "good"
-    assert macro_f1(codes, probe.codes(good)) > 0.9
+    noise = random.normal(size=(300, 4))
+    sets = {"noise": noise, "good": good}
+    probe = fit_probe(sets, codes, 0)
+    assert set(probe.parts) == {"good"}
+    assert macro_f1(codes, probe.codes(sets)) > 0.9
     # One cell by itself is called as it is among others: nothing of the query is standardised.
-    assert probe.codes(good[:1])[0] == probe.codes(good)[0]
-    assert np.allclose(probe(good).sum(axis=1), 1)
+    alone = {name: x[:1] for name, x in sets.items()}
+    assert probe.codes(alone)[0] == probe.codes(sets)[0]
+    assert np.allclose(probe(sets).sum(axis=1), 1)
+
+
+def test_types_of_a_query_without_places_are_named() -> None:
+    (train, label), (query, truth) = patches(1), patches(2, 300)
+    query = replace(query, xy=np.full((300, 2), np.nan, np.float32))
+    result = annotate([train], [label], query, RunContext())
+    assert (result.columns[0].values == truth.codes).mean() > 0.9
+    assert result.columns[1].values.min() >= 0.5 - 1e-6
 
 
 def test_a_probe_needs_two_types() -> None:
