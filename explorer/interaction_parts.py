@@ -164,7 +164,8 @@ def partners_part(found: Mapping[str, Any], section: str) -> list[Child]:
         niche_rows(found["niche"]),
         key_values(facts) if facts else None,
         html.P(
-            "Predicted: types of the likeliest partners. Observed: types within the radius.",
+            "Predicted: shares of types around the chosen cells, from their expression alone. "
+            "Observed: types within the radius.",
             className="s t3",
         ),
     ]

@@ -172,9 +172,11 @@ def judge(
     takes, gained = False, {}
     if extras:
         gained = {k: float(np.mean([e[k] for e in extras])) for k in extras[0]}
-        auc[f"{radius:g}"][EXTRA] = gained
-        plain = auc[f"{radius:g}"][MODEL]
-        takes = sum(gained[k] - plain[k] for k in ("hard", "easy")) / 2 > GAIN
+        plain = auc[f"{radius:g}"]
+        takes = sum(gained[k] - plain[MODEL][k] for k in ("hard", "easy")) / 2 > GAIN
+        # What is used stands first.
+        both = {EXTRA: gained, **plain} if takes else {**plain, EXTRA: gained}
+        auc[f"{radius:g}"] = both
     return Judged(_best(tables), auc, takes, gained)
 
 
@@ -198,16 +200,12 @@ def _with_extra(
 def _mean(
     figures: Sequence[dict[str, dict[str, dict[str, float]]]],
 ) -> dict[str, dict[str, dict[str, float]]]:
-    """Return the mean over stripes of every figure; nan where no stripe has it."""
+    """Return the mean over stripes of every figure that one of them has."""
     out: dict[str, dict[str, dict[str, float]]] = {}
     for radius, methods in figures[0].items():
-        out[radius] = {
-            name: {k: _finite_mean([f[radius][name][k] for f in figures]) for k in own}
-            for name, own in methods.items()
-        }
+        out[radius] = {}
+        for name, own in methods.items():
+            values = {k: [f[radius][name][k] for f in figures] for k in own}
+            finite = {k: [x for x in v if np.isfinite(x)] for k, v in values.items()}
+            out[radius][name] = {k: float(np.mean(v)) for k, v in finite.items() if v}
     return out
-
-
-def _finite_mean(values: Sequence[float]) -> float:
-    finite = [v for v in values if np.isfinite(v)]
-    return float(np.mean(finite)) if finite else float("nan")

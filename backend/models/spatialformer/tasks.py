@@ -25,7 +25,7 @@ from backend.models.spatialformer.composition import (
     real_composition,
 )
 from backend.models.spatialformer.genepairs import GenePairs, find_contacts, gene_pair_tests
-from backend.models.spatialformer.held_out import MODEL, Judged, judge, stripes
+from backend.models.spatialformer.held_out import EXTRA, MODEL, Judged, judge, stripes
 from backend.models.spatialformer.measures import jensen_shannon
 from backend.models.spatialformer.niches import Niches
 from backend.models.spatialformer.pair_features import Described
@@ -455,11 +455,12 @@ def _agreement(matrix: list[list[float]], observed: list[list[float]]) -> float:
 
 
 def _warnings(judged: Judged, divergence: dict[str, float], radius: float) -> list[str]:
-    found = judged.auc[f"{radius:g}"]
+    found = dict(judged.auc[f"{radius:g}"])
+    used = found.pop(next(iter(found)))
     out = [
-        f"{name} is as good here (hard AUC {own['hard']:.3f} against {found[MODEL]['hard']:.3f})."
+        f"{name} is as good here (hard AUC {own['hard']:.3f} against {used['hard']:.3f})."
         for name, own in found.items()
-        if name != MODEL and own["hard"] >= found[MODEL]["hard"] + 0.005
+        if name not in (MODEL, EXTRA) and own["hard"] >= used["hard"] - 0.005
     ]
     best = min(divergence, key=lambda name: divergence[name])
     ridge = next(iter(divergence))
