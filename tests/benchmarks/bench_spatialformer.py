@@ -38,7 +38,7 @@ RADII = (10.0, 30.0, 60.0)
 Embed = Callable[[SectionData], np.ndarray]
 
 
-def auc(folder: Path, sets: list[str], embed: Embed | None) -> None:
+def auc(folder: Path, sets: list[str], embed: Embed | None, bilinear: bool = False) -> None:
     """Print hard / easy AUC at each radius, and within pairs of clusters at 30 um."""
     say("| set | method | 10 um | 30 um | 60 um | within, 30 um | fit s |")
     say("| --- | --- | --- | --- | --- | --- | --- |")
@@ -56,7 +56,7 @@ def auc(folder: Path, sets: list[str], embed: Embed | None) -> None:
                 training = make_training(train, seed)
                 model = fit_pairs(training)
                 seconds.append(time.perf_counter() - started)
-                by_radius = compare(training, model, test, RADII, seed, bilinear=True)
+                by_radius = compare(training, model, test, RADII, seed, bilinear=bilinear)
                 if extra is not None:
                     with_it = make_training(train, seed, extra=extra)
                     more = compare(with_it, fit_pairs(with_it), test, RADII, seed, own, more=False)
@@ -336,8 +336,13 @@ def main() -> None:
     parser.add_argument("folder", type=Path, metavar="DATASETS")
     parser.add_argument("--sets", default=",".join(FILES))
     parser.add_argument("--checkpoint", type=Path)
+    parser.add_argument("--bilinear", action="store_true", help="auc: also the second head, slow")
     args = parser.parse_args()
-    PARTS[args.part](args.folder, args.sets.split(","), _embedder(args.checkpoint))
+    sets, embed = args.sets.split(","), _embedder(args.checkpoint)
+    if args.part == "auc":
+        auc(args.folder, sets, embed, args.bilinear)
+    else:
+        PARTS[args.part](args.folder, sets, embed)
 
 
 def _embedder(checkpoint: Path | None) -> Embed | None:
