@@ -149,8 +149,11 @@ def _query(path: Path) -> SectionData:
 def _chosen(args: argparse.Namespace) -> Chosen:
     from backend.runs.partners import Chosen
 
-    rows = tuple(int(r) for r in getattr(args, "cells", "").split(",") if r.strip().isdigit())
-    return Chosen(rows=rows, region=args.region)
+    given = [part.strip() for part in getattr(args, "cells", "").split(",") if part.strip()]
+    wrong = [part for part in given if not part.isdigit()]
+    if wrong:
+        raise BadRequest(f"--cells holds '{wrong[0][:40]}'.", "Give rows, such as 10,11.")
+    return Chosen(rows=tuple(map(int, given)), region=args.region)
 
 
 def _partners_text(figures: dict[str, Any]) -> str:
