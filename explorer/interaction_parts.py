@@ -22,6 +22,8 @@ from explorer.state import MONTAGE, QUERY, to_section
 if TYPE_CHECKING:
     from backend.service import Backend
 
+#: Neighbours are nearer than this unless another distance is asked for, micrometres.
+RADIUS = 30.0
 #: Layer of a result that says how likely each cell lies beside the chosen ones.
 PARTNER_LAYER = "score:partner"
 WHAT_PARTNERS = (
@@ -64,13 +66,15 @@ def asked_of(
     return {}, "", "Nothing is chosen: click a cell to pin it, or draw a lasso (L) on the map."
 
 
-def run_partners(backend: Backend, section: str, label: str, lasso: Any, hover: Any) -> list[Child]:
+def run_partners(
+    backend: Backend, section: str, label: str, lasso: Any, hover: Any, radius: float = RADIUS
+) -> list[Child]:
     """Return the button that starts a co-localisation, and what it is on."""
     problem, entry = _section_problem(backend, section, label)
     if entry is None:
         return [html.Span(problem, className="s t2")]
     asked, word, said = asked_of(backend, section, lasso, hover)
-    params = {"label": label, **asked}
+    params = {"label": label, "radius_um": radius, **asked}
     whole = f"Learn from {words.plural(entry['n_cells'], 'cell')}"
     act = run_button(
         f"Find partners {word}" if asked else whole,
@@ -80,13 +84,20 @@ def run_partners(backend: Backend, section: str, label: str, lasso: Any, hover: 
 
 
 def run_genes(
-    backend: Backend, section: str, label: str, pair: tuple[str, str], table: str, lasso: Any
+    backend: Backend,
+    section: str,
+    label: str,
+    pair: tuple[str, str],
+    table: str,
+    lasso: Any,
+    radius: float = RADIUS,
 ) -> list[Child]:
     """Return the button that starts a test of gene pairs, and what it is on."""
     problem, entry = _section_problem(backend, section, label)
     if entry is None or not all(pair):
         return [html.Span(problem or "Choose two types.", className="s t2")]
     params: dict[str, Any] = {"label": label, "a": pair[0], "b": pair[1], "table": table or ""}
+    params["radius_um"] = radius
     said = "In the whole section."
     if lasso and lasso.get("section") == section:
         params["polygon"] = json.dumps(lasso["polygon"])

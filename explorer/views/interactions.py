@@ -12,7 +12,7 @@ from dash.development.base_component import Component
 
 from backend.core.errors import AtlasError
 from explorer import ids
-from explorer.choices import choice, label_options, labelled
+from explorer.choices import choice, label_options, labelled, number_field
 from explorer.components import Child, button, note
 from explorer.contact_tables import takes
 from explorer.gene_overlay import overlay_of
@@ -24,6 +24,7 @@ from explorer.interaction_figures import (
 )
 from explorer.interaction_parts import (
     PARTNER_LAYER,
+    RADIUS,
     WHAT_GENES,
     WHAT_PARTNERS,
     empty_words,
@@ -61,6 +62,7 @@ LABEL, FIRST, SECOND, TABLE = (f"interactions-{n}" for n in ("label", "first", "
 RUN_PARTNERS, RUN_GENES = "interactions-run-partners", "interactions-run-genes"
 HEAD, NOTES, BODY, SIDE = (f"interactions-{n}" for n in ("head", "notes", "body", "side"))
 FIGURE, LEFT = "interactions-figure", "interactions-left"
+REACH = "interactions-radius"
 SHOWN, WATCHED = "interactions-shown", "interactions-watched"
 TROUBLE = {
     "colocalise": "Partners could not be found",
@@ -77,7 +79,10 @@ def layout(backend: Backend) -> Component:
         html.B("Who lies beside whom"),
         html.P(WHAT_PARTNERS, className="s t3"),
         html.Div(
-            labelled("Types", choice(LABEL, labels, labels[0][0] if labels else "")),
+            [
+                labelled("Types", choice(LABEL, labels, labels[0][0] if labels else "")),
+                labelled("Neighbours within, µm", number_field(REACH, RADIUS, 1, 79)),
+            ],
             className="toolform",
         ),
         html.Div(id=RUN_PARTNERS, className="row wrap", **{"aria-live": "polite"}),
@@ -155,12 +160,16 @@ def register(app: Dash, backend: Backend) -> None:
         Input(LABEL, "value"),
         Input(ids.LASSO, "data"),
         Input(ids.HOVER, "data"),
+        Input(REACH, "value"),
         State(RUN_PARTNERS, "children"),
     )
-    def offer_partners(tool: Any, label: Any, lasso: Any, hover: Any, shown: Any) -> Any:
+    def offer_partners(tool: Any, label: Any, *chosen: Any) -> Any:
+        lasso, hover, radius, shown = chosen
         if not _is_open(tool) or (shown and hover and not hover.get("pinned")):
             return no_update
-        return run_partners(backend, str(tool["section"]), str(label or ""), lasso, hover)
+        return run_partners(
+            backend, str(tool["section"]), str(label or ""), lasso, hover, float(radius or RADIUS)
+        )
 
     @app.callback(
         Output(RUN_GENES, "children"),
@@ -170,15 +179,17 @@ def register(app: Dash, backend: Backend) -> None:
         Input(SECOND, "value"),
         Input(TABLE, "value"),
         Input(ids.LASSO, "data"),
+        Input(REACH, "value"),
     )
     def offer_genes(tool: Any, label: Any, *chosen: Any) -> Any:
         if not _is_open(tool):
             return no_update
-        first, second, table, lasso = chosen
+        first, second, table, lasso, radius = chosen
         pair = (str(first or ""), str(second or ""))
         return run_genes(
-            backend, str(tool["section"]), str(label or ""), pair, str(table or ""), lasso
-        )
+            backend, str(tool["section"]), str(label or ""), pair, str(table or ""), lasso,
+            float(radius or RADIUS),
+        )  # fmt: skip
 
     @app.callback(
         Output(FORM, "hidden"),

@@ -211,7 +211,9 @@ def test_a_run_asks_about_the_lasso_the_pinned_cell_or_the_section(backend: Back
 def test_a_test_of_gene_pairs_names_two_types(backend: Backend) -> None:
     names = [o["value"] for o in type_options(backend, "alpha", "label:type")]
     asked = run_of(run_genes(backend, "alpha", "label:type", (names[0], names[1]), "t", None))
-    assert asked["params"] == {"label": "label:type", "a": names[0], "b": names[1], "table": "t"}
+    assert asked["params"] == {
+        "label": "label:type", "a": names[0], "b": names[1], "table": "t", "radius_um": 30.0,
+    }  # fmt: skip
     assert asked["inputs"] == {"sections": ["alpha"]}
     assert "two types" in text(run_genes(backend, "alpha", "label:type", ("", ""), "", None))
 

@@ -34,8 +34,12 @@ def test_partners_of_a_niche_are_found_and_judged(page: Page, site: Site, keep: 
     for dx, dy in ((60, -30), (60, 40), (-60, 40)):
         page.mouse.move(x + dx, y + dy, steps=6)
     page.mouse.up()
+    # Cells of the demo atlas are 60 µm apart.
+    page.locator("#interactions-radius").fill("75")
+    page.keyboard.press("Tab")
     run = page.locator("#interactions-run-partners").get_by_role("button", name="Find partners of")
     run.wait_for(timeout=PATIENCE)
+    settle(page)
     run.click()
     page.get_by_role("button", name="Show partners on the map").wait_for(timeout=PATIENCE)
     settle(page)

@@ -88,6 +88,8 @@ class PairModel:
     def logits(self, a: Described, b: Described) -> NDArray[np.float64]:
         """Return the logit of every pair (m,); of one cell against all where one has one row."""
         m = max(len(a.h), len(b.h))
+        if not m:  # no pair of cells is that near
+            return np.zeros(0)
         return np.concatenate(
             [self._logits(_slice(a, s, m), _slice(b, s, m)) for s in range(0, m, ROWS)]
         )
