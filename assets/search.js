@@ -59,8 +59,17 @@
     if (some && eager && isAnswered()) take();
   }
 
+  function field() {
+    const input = Object.assign(document.createElement("input"), {
+      id: "search", type: "text", autocomplete: "off", spellcheck: false, className: "searchfield",
+      placeholder: "Gene, cell type or region",
+    });
+    document.getElementById("search-place").append(input);
+  }
+
   function wire() {
-    if (!list() || !box()) return setTimeout(wire, 100);
+    if (!list() || !document.getElementById("search-place")) return setTimeout(wire, 100);
+    if (!box()) field();
     new MutationObserver(show).observe(list(), { childList: true });
     box().setAttribute("role", "combobox");
     box().setAttribute("aria-controls", "results");

@@ -60,7 +60,7 @@ def trust_part(figures: Figures) -> list[Child]:
     return [
         html.Div(
             [
-                html.Div(_measures(figures), className="sec grow"),
+                html.Div([*_measures(figures), *_transferred(figures)], className="sec grow"),
                 html.Div(_held_out(figures), className="sec grow"),
                 html.Div(_count(figures), className="sec grow"),
             ],
@@ -84,6 +84,23 @@ def _measures(figures: Figures) -> list[Child]:
     said = "Mixing: entropy of sections among 50 neighbours, 1 where they are even."
     return [html.H3("Beside plain methods"), table(["Space", *(w for _, w in keys)], rows),
             html.P(said, className="s t3")]  # fmt: skip
+
+
+def _transferred(figures: Figures) -> list[Child]:
+    """Return how well labels are carried to held-out cells, by space."""
+    found = figures.get("transfer")
+    if not found:
+        return []
+    name = f"{found['label'].capitalize()} carried over"
+    called = {"cells": "Factors of cells", "places": "Factors of places"}
+    rows = [[called.get(n, n), words.percent(v, 1)] for n, v in found["accuracy"].items()]
+    n = sum(found["transferred"])
+    said = f"{words.plural(n, 'cell')} without a label took one, by factors of {found['space']}."
+    if not rows:
+        return [html.H3(name), html.P(f"{said} No section could be held out.", className="s t3")]
+    said = f"{said} Held out: {found['held_out']}."
+    right = table(["Space", "Right on held-out cells"], rows)
+    return [html.H3(name), right, html.P(said, className="s t3")]
 
 
 def _three(value: float | None) -> str:

@@ -22,6 +22,7 @@ STEER = "steer"
 # Search.
 SEARCH = "search"
 TYPED = "typed"
+SEARCH_PLACE = "search-place"
 RESULTS = "results"
 
 # Left panel.

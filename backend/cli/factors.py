@@ -124,6 +124,14 @@ def _text(figures: dict[str, Any]) -> str:
     if hidden:
         lines.append(f"Hidden genes ({hidden['genes']}): r {hidden['r']:.3f}, nearest neighbours "
                      f"{hidden['knn_r']:.3f}.")  # fmt: skip
+    carried = figures.get("transfer")
+    if carried:
+        tested = ", ".join(f"{n} {v:.3f}" for n, v in carried["accuracy"].items())
+        n = sum(carried["transferred"])
+        lines.append(
+            f"Label '{carried['label']}' carried to {n:,} cells by shares of {carried['space']}; "
+            f"right on held-out cells: {tested or 'not tested'}."
+        )
     return "\n".join([*lines, *(f"Note: {w}" for w in figures["warnings"])])
 
 

@@ -8,6 +8,8 @@ Columns of the ``TaskResult`` (one value per cell or spot; K factors named 1, 2,
   to 1
 - ``label:domain`` domains by shares of factors, levels of genes and neighbours, the same in all
   sections
+- ``label:NAME transferred``, ``confidence:NAME transferred`` the label that was compared with,
+  carried to cells without one by shares of factors (only where a label was named)
 - ``score:uncertainty`` mean standard deviation of the shares of a cell
 - ``label:baseline NAME`` domains of plain methods (where all cells were looked at)
 

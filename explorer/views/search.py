@@ -19,19 +19,15 @@ LIMIT = 6
 
 
 def layout(backend: Backend) -> html.Div:
-    """Return the search box with its list, which is hidden until something is typed."""
+    """Return the search box with its list, which is hidden until something is typed.
+
+    The field itself is put in its place by assets/search.js: a field of Dash sets its caret again
+    a moment after every key, which mixes up the letters of those who type fast.
+    """
     box = html.Label(
         [
             icon("search"),
-            dcc.Input(
-                id=ids.SEARCH,
-                type="text",
-                debounce=True,
-                placeholder="Gene, cell type or region",
-                autoComplete="off",
-                spellCheck="false",
-                className="searchfield",
-            ),
+            html.Span(id=ids.SEARCH_PLACE, className="searchplace"),
             html.Kbd("/", className="slash"),
             html.Kbd("Esc", className="esc"),
         ],

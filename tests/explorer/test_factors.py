@@ -45,6 +45,8 @@ def figures() -> dict[str, Any]:
         "model": {"cells": {"mixing": 0.8}, "places": {"mixing": 0.7}},
         "baselines": {"NMF of pooled counts": {"mixing": 0.2}},
         "held_out": {"factors": 0.1, "NMF of pooled counts": 0.05},
+        "transfer": {"label": "type", "space": "cells", "accuracy": {"cells": 0.9},
+                     "held_out": "each section", "transferred": [0, 40]},
         "hidden_genes": {"genes": 3, "r": 0.3, "knn_r": 0.4},
         "warnings": ["Nearest neighbours impute hidden genes better."],
         "how_to_read": {"factor": "Factor: a share."},
@@ -121,6 +123,7 @@ def test_the_stack_holds_every_point_at_the_height_of_its_section(figures: dict[
         ("compare", "r -0.30"),
         ("stack", "30°"),
         ("trust", "Nats per count"),
+        ("trust", "Right on held-out cells"),
         ("reading", "a share."),
     ],
 )

@@ -15,6 +15,7 @@ from backend.core.errors import BadRequest, UnknownLayer, did_you_mean
 from backend.core.job import RunContext
 from backend.core.layers import Category, LayerKey
 from backend.models.common.checkpoint import Checkpoint
+from backend.models.inspire.baselines import SMOOTH_PCA, components, shared_log, smoothed
 from backend.models.inspire.borrowing import choose_borrow
 from backend.models.inspire.card import CARD, HOW_TO_READ
 from backend.models.inspire.checks import refuse_faults
@@ -24,7 +25,7 @@ from backend.models.inspire.em import Settings, State, fit
 from backend.models.inspire.genes import choose_genes, programs_of_all
 from backend.models.inspire.inputs import Joined, join
 from backend.models.inspire.model import Fitted
-from backend.models.inspire.readout import spread_of, usage
+from backend.models.inspire.readout import of_places, spread_of, usage
 from backend.models.inspire.report import (
     COLOURS,
     Run,
@@ -35,6 +36,7 @@ from backend.models.inspire.report import (
 )
 from backend.models.inspire.search import sample, search, subset
 from backend.models.inspire.stochastic import MANY, fit_large
+from backend.models.inspire.transfer import transfer
 
 #: Passes of the last fit.
 LAST = 60
@@ -196,12 +198,50 @@ def result_of(
         ]
     matrices.append(Matrix("", "programs", found.whole_state.programs.T.astype(np.float32), names))
     figures = {**found.figures, **tables_of(sections, found, names, domains, k)}
+    if params.truth:
+        carried, figures["transfer"] = _transferred(sections, params, found, seed)
+        columns += carried
     figures["warnings"] = warnings_of(figures, found)
     figures["how_to_read"] = HOW_TO_READ
     provenance = Provenance(
         CARD.name, CARD.version, asdict(params), seed, tuple(s.id for s in sections)
     )
     return TaskResult(tuple(columns), tuple(matrices), (), figures, provenance)
+
+
+def _transferred(
+    sections: Sequence[SectionData], params: SectionsParams, found: Run, seed: int
+) -> tuple[list[Column], dict[str, Any]]:
+    """Return the label of every cell, with its confidence, and how well that was tested."""
+    whole = [np.arange(s.n_cells) for s in sections]
+    truth = _truth(sections, whole, params.truth)
+    assert truth is not None
+    shares = found.state.proportions()
+    spaces = {"cells": shares, "places": of_places(found.data, shares)}
+    plain = {}
+    if params.checks and found.data.n <= FIGURED:
+        logs, names = shared_log(sections)
+        plain = {SMOOTH_PCA: components(smoothed(found.data, logs), seed)} if len(names) > 2 else {}
+    made = transfer(spaces, truth, plain, seed)
+    kinds = _classes(sections, params.truth)
+    columns = []
+    for section, codes, sure in zip(sections, made.codes, made.confidence, strict=True):
+        name = f"{params.truth} transferred"
+        key = LayerKey("label", name)
+        columns.append(Column(section.id, key, codes.astype(np.int16), kinds))
+        columns.append(
+            Column(section.id, LayerKey("confidence", name), sure, unit="share of votes")
+        )
+    return columns, {"label": params.truth, **made.as_json()}
+
+
+def _classes(sections: Sequence[SectionData], label: str) -> tuple[Category, ...]:
+    """Return the classes of a label over all sections, in the order of ``_truth``'s codes."""
+    known: dict[str, Category] = {}
+    for section in sections:
+        for category in section.labels[label].categories if label in section.labels else ():
+            known.setdefault(category.name, category)
+    return tuple(known.values())
 
 
 class _Clock:

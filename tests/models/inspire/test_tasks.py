@@ -5,9 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from backend.core.data import Label
 from backend.core.errors import BadFile, BadRequest, NoSharedGenes, UnknownLayer
 from backend.core.job import RunContext
-from backend.core.layers import LayerKey
+from backend.core.layers import Category, LayerKey
 from backend.models.inspire.count import matched
 from backend.models.inspire.model import from_checkpoint, place, to_checkpoint
 from backend.models.inspire.tasks import Run, SectionsParams, integrate_sections, result_of, run
@@ -141,6 +142,24 @@ def test_parameters_out_of_bounds_are_refused(
     with pytest.raises(BadRequest) as caught:
         integrate_sections(planted.sections, SectionsParams(**params), None, RunContext())  # type: ignore[arg-type]
     assert said in " ".join(caught.value.hints)
+
+
+def test_a_label_is_carried_to_the_section_that_lacks_it(planted: Planted, found: Run) -> None:
+    kinds = tuple(Category(f"kind {k}", "#777777") for k in range(5))
+    truth = [p.argmax(axis=1).astype(np.int16) for p in planted.proportions]
+    given = [
+        replace(s, labels={"kind": Label(t, kinds)} if i else {})
+        for i, (s, t) in enumerate(zip(planted.sections, truth, strict=True))
+    ]
+    result = result_of(given, replace(PARAMS, truth="kind", checks=False), found, 1)
+    key = LayerKey("label", "kind transferred")
+    columns = {c.section: c for c in result.columns if c.layer == key}
+    called = np.array([c.name for c in columns["s0"].categories])[columns["s0"].values]
+    known = np.array([k.name for k in kinds])[truth[0]]
+    shared = truth[0] < 4  # the factor of this section alone has no label elsewhere
+    assert (called == known)[shared].mean() > 0.75
+    assert result.figures["transfer"]["accuracy"]["cells"] > 0.75
+    np.testing.assert_array_equal(columns["s1"].values, truth[1])
 
 
 def test_an_unknown_truth_is_refused(planted: Planted) -> None:
