@@ -69,7 +69,7 @@
     // Tiles are those of the plane, which places are told on, not of the section alone.
     const section = name === "atlas" ? "atlas" : `query-${explorer.jobOf(plane.plane)}.all`;
     // What only the section on the other side has is shown beside the tissue of the atlas.
-    const other = name === "atlas" && plane.beside !== plane.layer;
+    const other = name === "atlas" && isQuery() && plane.beside !== plane.layer;
     const query = other ? new URLSearchParams({ palette: `grey-${explorer.theme()}` }) : styleOf(view, section);
     if (window.devicePixelRatio > 1.3) query.set("size", 512);
     query.set("v", name === "atlas" ? plane.atlas_edition : plane.edition);

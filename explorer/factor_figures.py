@@ -40,7 +40,8 @@ def compared(figures: Figures, a: int, b: int) -> go.Figure:
         )
     )
     plots.styled(figure, f"more in factor {two['name']}  |  more in factor {one['name']}, log2", "")
-    figure.update_yaxes(tickfont={"size": 11}, showgrid=False, dtick=1)
+    figure.update_yaxes(tickfont={"size": 11}, dtick=1)
+    _fixed(figure, shown)
     return figure
 
 
@@ -54,6 +55,25 @@ def _log2(value: float) -> float:
     return math.log2(value)
 
 
+#: Letters of a name beside a bar, and pixels that a letter takes.
+LETTERS, WIDE = 26, 6.6
+
+
+def _named(figure: go.Figure, names: Sequence[str]) -> None:
+    """Give bars their names in a margin of a fixed width: one that fits itself never settles."""
+    short = [n if len(n) <= LETTERS else f"{n[: LETTERS - 1]}…" for n in names]
+    figure.update_yaxes(tickvals=list(range(len(names))), ticktext=short)
+    _fixed(figure, short)
+
+
+def _fixed(figure: go.Figure, names: Sequence[str]) -> None:
+    """Set margins that hold the names, instead of some that are measured again and again."""
+    figure.update_xaxes(automargin=False)
+    figure.update_yaxes(automargin=False, showgrid=False)
+    left = 12 + WIDE * max((len(n) for n in names), default=0)
+    figure.update_layout(margin={"l": left, "b": 44})
+
+
 def usage_figure(figures: Figures, k: int) -> go.Figure:
     """Return the mean share of a factor in every section, hollow where it counts as absent."""
     factor = figures["factors"][k]
@@ -62,15 +82,18 @@ def usage_figure(figures: Figures, k: int) -> go.Figure:
     figure = go.Figure(
         go.Bar(
             x=[100 * u for u in factor["usage"]],
-            y=titles,
+            y=list(range(len(titles))),
+            text=titles,
+            textposition="none",
             orientation="h",
             marker={"color": fill, "line": {"color": factor["colour"], "width": 1.5}},
             customdata=["present" if p else "absent" for p in factor["present"]],
-            hovertemplate="%{y}: %{x:.1f} % of counts, %{customdata}<extra></extra>",
+            hovertemplate="%{text}: %{x:.1f} % of counts, %{customdata}<extra></extra>",
         )
     )
     plots.styled(figure, "mean share of counts, %", "")
-    figure.update_yaxes(autorange="reversed", showgrid=False, dtick=1)
+    _named(figure, titles)
+    figure.update_yaxes(autorange="reversed")
     return figure
 
 
@@ -80,14 +103,17 @@ def domain_figure(figures: Figures, k: int) -> go.Figure:
     figure = go.Figure(
         go.Bar(
             x=[100 * v for v in factor["by_domain"]],
-            y=[d["name"] for d in domains],
+            y=list(range(len(domains))),
+            text=[d["name"] for d in domains],
+            textposition="none",
             orientation="h",
             marker={"color": [d["colour"] for d in domains]},
-            hovertemplate="%{y}: %{x:.1f} % of counts<extra></extra>",
+            hovertemplate="%{text}: %{x:.1f} % of counts<extra></extra>",
         )
     )
     plots.styled(figure, "mean share of counts, %", "")
-    figure.update_yaxes(autorange="reversed", showgrid=False, dtick=1)
+    _named(figure, [d["name"] for d in domains])
+    figure.update_yaxes(autorange="reversed")
     return figure
 
 

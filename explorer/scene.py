@@ -86,7 +86,7 @@ def plane_of(backend: Backend, section: str, key: LayerKey) -> tuple[dict[str, A
         "named": str(named),
         "codes": _matched_codes(backend, info) if section.startswith(QUERY) else [],
         "info": info,
-        "beside": str(info.key) if found["lone"] or _somewhere(backend, info.key) else DENSITY,
+        "beside": _beside(backend, section, info.key),
     }
     return found, None
 
@@ -120,6 +120,12 @@ def _layer(backend: Backend, section: str, key: LayerKey, layers: Sequence[Layer
                 raise UnknownLayer(f"No cell of this section has {noun}.")
             return info
     raise UnknownLayer(f"This section has no {noun}.")
+
+
+def _beside(backend: Backend, section: str, key: LayerKey) -> str:
+    """Return what the atlas shows beside a section of a result: the same layer where it has it."""
+    same = not section.startswith(QUERY) or _somewhere(backend, key)
+    return str(key) if same else DENSITY
 
 
 def _somewhere(backend: Backend, key: LayerKey) -> bool:
