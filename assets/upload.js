@@ -187,7 +187,7 @@
   // -- jobs ---------------------------------------------------------------------------------------------
 
   // Jobs that the link names: that of the wizard, and that of the open tool.
-  const JOB_ID = /^[0-9a-f]{32}(?=,|$)/; // more of a tool's state may follow after a comma
+  const JOB_ID = /^[0-9a-f]{32}(?=[,|]|$)/; // more of a tool's state may follow after a comma or a bar
   const jobIn = (using) => ((using || "").match(JOB_ID) || [""])[0];
   function linkedJobs() {
     const view = explorer.view || {};

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dash import html
 
+from backend.core.errors import AtlasError
 from explorer.cards import error_card, job_progress
-from explorer.components import Child, button
+from explorer.components import Child, button, note
+
+if TYPE_CHECKING:
+    from backend.service import Backend
 
 ACTIVE = ("queued", "running")
+#: A job as ``GET /api/jobs/<id>`` tells it.
+Job = Mapping[str, Any]
 
 
 def run_button(
@@ -35,12 +42,40 @@ def run_button(
     return button(label, "run", json.dumps(asked), kind="pri", disabled=disabled)
 
 
-def job_of(jobs: Sequence[Mapping[str, Any]] | None, using: str) -> Mapping[str, Any] | None:
-    """Return the job that ``using`` names, alone or before a comma, or None."""
-    return next((j for j in jobs or () if j["id"] == using.partition(",")[0]), None)
+def id_of(using: str) -> str:
+    """Return the id of the job in the state of a tool: what is before a comma or a bar."""
+    return re.split("[,|]", using, maxsplit=1)[0]
 
 
-def unfinished(job: Mapping[str, Any], title: str) -> list[Child] | None:
+def job_of(jobs: Sequence[Job] | None, using: str) -> Job | None:
+    """Return the job that ``using`` names, alone or before more, or None."""
+    return next((j for j in jobs or () if j["id"] == id_of(using)), None)
+
+
+def message_of(backend: Backend, job: Job, trouble: Mapping[str, str]) -> list[Child] | None:
+    """Return what is shown in the stead of a result: progress, an error, or why it is gone.
+
+    Parameters
+    ----------
+    trouble : mapping
+        Verbs of the tool, each to the heading of its error card.
+    """
+    title = trouble.get(str(job["verb"]))
+    if title is None:
+        text = "The link names a run of another analysis. Jobs, at the top, opens it."
+        return [html.Div(note(text), className="sec runbox")]
+    waiting = unfinished(job, title)
+    if waiting is not None:
+        return waiting
+    try:
+        backend.result(str(job["id"]))
+    except AtlasError as error:
+        card = error_card("The result is gone", error.as_json(), [anew()])
+        return [html.Div(card, className="sec runbox")]
+    return None
+
+
+def unfinished(job: Job, title: str) -> list[Child] | None:
     """Return progress with cancel, or the error of a job; None when it is done.
 
     Parameters
@@ -57,20 +92,9 @@ def unfinished(job: Mapping[str, Any], title: str) -> list[Child] | None:
     error = job.get("error") or {"message": "The run stopped."}
     if state == "cancelled":
         error = {"message": "The run was cancelled.", "hint": ["Nothing was written."]}
-    again = [button("Start anew", "using", "", kind="pri")]
-    return [html.Div(error_card(title, error, again, str(job["id"])), className="sec runbox")]
+    return [html.Div(error_card(title, error, [anew()], str(job["id"])), className="sec runbox")]
 
 
-def stage(job: Mapping[str, Any] | None, message: Child) -> tuple[bool, bool, bool, Child]:
-    """Return whether form, message and result of a tool are hidden, and the message.
-
-    Parameters
-    ----------
-    job : mapping or None
-        The job that the link names; without one the form is shown.
-    message : component or None
-        Progress or an error; without one the result is shown.
-    """
-    if job is None:
-        return False, True, True, None
-    return True, message is None, message is not None, message
+def anew() -> html.Button:
+    """Return the button that leads back to the form."""
+    return button("Start anew", "using", "", kind="pri")

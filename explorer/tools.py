@@ -7,8 +7,8 @@ tool listens to the store ``ids.TOOL`` ({"tool", "using", "section"}) and draws 
 the one named there. It changes the view with buttons (``data-act`` of ``using``, ``layer``,
 ``open``, or ``steer`` with JSON) or, out of a callback, by writing the same to the store
 ``ids.STEER``: {"tool", "using", "section", "layer", "only"}, any of them. Buttons that start a job,
-and what is shown until it is done, are in ``explorer.runs``; settings of plots in
-``explorer.plots``.
+and what is shown until it is done, are in ``explorer.runs``; ``explorer.stages`` follows the job of
+the link from the form to the result; settings of plots are in ``explorer.plots``.
 """
 
 from __future__ import annotations

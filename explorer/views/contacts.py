@@ -12,7 +12,7 @@ from dash.development.base_component import Component
 from backend.core.errors import AtlasError
 from explorer import ids
 from explorer.choices import SCOPES, choice, label_options, labelled, number_field
-from explorer.components import Child, button, note
+from explorer.components import Child, button
 from explorer.contact_figures import height_of, matrix_figure, network_figure
 from explorer.contact_parts import (
     LIGANDS,
@@ -29,10 +29,11 @@ from explorer.contact_parts import (
     summary,
     where_row,
 )
-from explorer.contact_state import ContactsAt, greatest, pairs_of, parse_at, region_of, write_at
+from explorer.contact_state import greatest, pairs_of, parse_at, region_of, write_at
 from explorer.contact_tables import pair_table, takes
 from explorer.plots import config
-from explorer.runs import job_of, stage, unfinished
+from explorer.runs import Job
+from explorer.stages import finished_using, follow, form_of, staged, stages_of, using_of
 from explorer.state import PLACES
 
 if TYPE_CHECKING:
@@ -44,8 +45,7 @@ HINT = "Types that touch, ligands and receptors"
 GLYPH = "net"
 JOBS: tuple[tuple[str, str], ...] = (("fusemap", "contacts"), ("fusemap", "ligands"))
 
-FORM, RUN, MESSAGE = "contacts-form", "contacts-run", "contacts-message"
-FRAME, HEAD, ABOUT = "contacts-frame", "contacts-head", "contacts-about"
+RUN, HEAD, ABOUT = "contacts-run", "contacts-head", "contacts-about"
 SCOPE, LABEL, REGION, NULL = (
     "contacts-scope",
     "contacts-label",
@@ -59,8 +59,7 @@ RADIUS, REACH, SHIFTS, LEAST = (
     "contacts-least",
 )
 FIGURE, RANGE, PAIR, TABLE = "contacts-figure", "contacts-limit", "contacts-pair", "contacts-table"
-WHERE = "contacts-where"
-SHOWN, STEERED = "contacts-shown", "contacts-steered"
+WHERE, STEERED = "contacts-where", "contacts-steered"
 LEFT, BAR = "contacts-left", "contacts-bar"
 TROUBLE = {
     "contacts": "Contacts could not be counted",
@@ -83,24 +82,7 @@ def layout(backend: Backend) -> Component:
         labelled("Least contacts", number_field(LEAST, 50, 0, 1_000_000)),
         labelled("Shifts go to", choice(NULL, NULLS, NULLS[0][0])),
     ]
-    return html.Div(
-        [
-            dcc.Store(id=SHOWN),
-            dcc.Store(id=STEERED),
-            html.Div(
-                [
-                    html.Div(form, className="toolform"),
-                    html.Div(id=RUN, className="row wrap"),
-                    html.P(WHAT, className="s t3"),
-                ],
-                id=FORM,
-                className="sec formbox",
-            ),
-            html.Div(id=MESSAGE, hidden=True),
-            html.Div(_frame(), id=FRAME, hidden=True),
-        ],
-        className="analysis",
-    )
+    return staged(NAME, form_of(form, RUN, WHAT), [dcc.Store(id=STEERED), *_frame()])
 
 
 def _frame() -> list[Child]:
@@ -141,27 +123,11 @@ def register(app: Dash, backend: Backend) -> None:
         *[Input(name, "value") for name in (RADIUS, REACH, SHIFTS, LEAST, NULL)],
     )
     def offer(tool: Any, scope: Any, label: Any, region: Any, *rest: Any) -> Any:
-        if not _is_open(tool) or not label:
+        if using_of(tool, NAME) is None or not label:
             return no_update
         return run_row(backend, str(tool["section"]), str(scope), str(label), region or "", rest)
 
-    @app.callback(
-        Output(FORM, "hidden"),
-        Output(MESSAGE, "hidden"),
-        Output(FRAME, "hidden"),
-        Output(MESSAGE, "children"),
-        Output(SHOWN, "data"),
-        Input(ids.TOOL, "data"),
-        Input(ids.JOBS, "data"),
-        prevent_initial_call=True,
-    )
-    def draw(tool: Any, jobs: Any) -> tuple[Any, ...]:
-        if not _is_open(tool):
-            return (no_update,) * 5
-        job = job_of(jobs, str(tool["using"]))
-        message = job and (unfinished(job, TROUBLE[str(job["verb"])]) or _other(backend, job))
-        done = job["id"] if job is not None and message is None else None
-        return *stage(job, message), done
+    follow(app, backend, NAME, TROUBLE, instead=lambda job: _ligands(backend, job))
 
     @app.callback(
         Output(FIGURE, "figure"),
@@ -175,12 +141,12 @@ def register(app: Dash, backend: Backend) -> None:
         Output(BAR, "hidden"),
         Output(LEFT, "style"),
         Input(ids.TOOL, "data"),
-        Input(SHOWN, "data"),
+        Input(stages_of(NAME).run, "data"),
         prevent_initial_call=True,
     )
-    def show(tool: Any, shown: Any) -> tuple[Any, ...]:
-        at = parse_at(str(tool["using"])) if _is_open(tool) else ContactsAt()
-        found = _contacts(backend, at.job) if at.job and at.job == shown else None
+    def show(tool: Any, run: Any) -> tuple[Any, ...]:
+        at = parse_at(finished_using(tool, run, NAME) or "")
+        found = _contacts(backend, at.job) if at.job else None
         if found is None:
             return (no_update,) * 10
         pairs = pairs_of(found, at)
@@ -213,9 +179,10 @@ def register(app: Dash, backend: Backend) -> None:
     )
     def click(clicked: Any, tool: Any) -> Any:
         pair = clicked_pair(clicked)
-        if pair is None or not _is_open(tool):
+        using = using_of(tool, NAME)
+        if pair is None or using is None:
             return no_update
-        at = parse_at(str(tool["using"]))
+        at = parse_at(using)
         return {"using": write_at(replace(at, pair=None if at.pair == pair else pair))}
 
     @app.callback(
@@ -225,11 +192,9 @@ def register(app: Dash, backend: Backend) -> None:
         prevent_initial_call=True,
     )
     def narrow(limit: Any, tool: Any) -> Any:
-        if not _is_open(tool) or limit is None:
-            return no_update
-        at = parse_at(str(tool["using"]))
+        at = parse_at(using_of(tool, NAME) or "")
         found = _contacts(backend, at.job) if at.job else None
-        if found is None:
+        if found is None or limit is None:
             return no_update
         now = at.limit or greatest(pairs_of(found, at), at.measure)
         if abs(float(limit) - now) < 1e-6:
@@ -243,8 +208,8 @@ def register(app: Dash, backend: Backend) -> None:
         State(STEERED, "data"),
         prevent_initial_call=True,
     )
-    def follow(tool: Any, steered: Any) -> tuple[Any, Any]:
-        at = parse_at(str(tool["using"])) if _is_open(tool) else ContactsAt()
+    def isolate(tool: Any, steered: Any) -> tuple[Any, Any]:
+        at = parse_at(using_of(tool, NAME) or "")
         wanted = [at.job, *(at.pair or ())]
         if not at.job or wanted == steered or (at.pair is None and not (steered or [])[1:]):
             return no_update, no_update
@@ -267,10 +232,6 @@ def register(app: Dash, backend: Backend) -> None:
         return ligand_button(found, at, str(table), str(values))
 
 
-def _is_open(tool: Any) -> bool:
-    return bool(tool) and tool["tool"] == NAME
-
-
 def _contacts(backend: Backend, job: str) -> Mapping[str, Any] | None:
     """Return the result of a job that counted contacts; None of any other."""
     try:
@@ -280,10 +241,8 @@ def _contacts(backend: Backend, job: str) -> Mapping[str, Any] | None:
     return found if found.get("pairs") and "regions" in found else None
 
 
-def _other(backend: Backend, job: Mapping[str, Any]) -> list[Child] | None:
-    """Return the result of a test of ligands, or why a result cannot be read; None for contacts."""
-    try:
-        found = backend.result(str(job["id"]))
-    except AtlasError as error:
-        return [html.Div(note(str(error)), className="sec")]
-    return ligand_result(found, str(job["id"])) if job["verb"] == "ligands" else None
+def _ligands(backend: Backend, job: Job) -> list[Child] | None:
+    """Return the result of a test of ligands; None for contacts."""
+    if job["verb"] != "ligands":
+        return None
+    return ligand_result(backend.result(str(job["id"])), str(job["id"]))

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html, no_update
 from dash.development.base_component import Component
 
-from backend.core.errors import AtlasError
 from explorer import ids, words
-from explorer.cards import error_card
 from explorer.choices import choice, labelled, number_field
 from explorer.components import Child, skeleton
 from explorer.factor_parts import result_head, result_part, within
 from explorer.factor_state import FactorsAt, parse_at
-from explorer.runs import job_of, run_button, stage, unfinished
+from explorer.runs import run_button
+from explorer.stages import finished_using, follow, form_of, staged, stages_of, using_of
 
 if TYPE_CHECKING:
     from backend.service import Backend
@@ -26,12 +25,11 @@ HINT = "Spatial factors and gene programs over several sections"
 GLYPH = "grid"
 JOBS: tuple[tuple[str, str], ...] = (("inspire", "integrate_sections"),)
 
-FORM, RUN, MESSAGE, BODY, DONE = (
-    f"factors-{part}" for part in ("form", "run", "message", "body", "done")
-)
+RUN, BODY = "factors-run", "factors-body"
 SECTIONS, COUNT, DOMAINS, HOLD, TRUTH = (
     f"factors-{part}" for part in ("sections", "count", "domains", "hold", "truth")
 )
+TROUBLE = {"integrate_sections": "Factors could not be found"}
 HOLDS = (("5", "One animal, or replicates"), ("50", "Different donors"))
 #: Sections that are chosen to begin with, at most.
 FIRST = 6
@@ -54,29 +52,9 @@ def layout(backend: Backend) -> Component:
         labelled("Sections come from", choice(HOLD, HOLDS, HOLDS[0][0])),
         labelled("Compare with", choice(TRUTH, labels, "")),
     ]
-    return html.Div(
-        [
-            dcc.Store(id=DONE),
-            html.Div(
-                [
-                    labelled("Sections", pick),
-                    html.Div(form, className="toolform"),
-                    html.Div(id=RUN, className="row wrap"),
-                    html.P(WHAT, className="s t3"),
-                ],
-                id=FORM,
-                className="sec formbox",
-            ),
-            html.Div(id=MESSAGE, hidden=True),
-            html.Div(
-                html.Div(skeleton(4), className="sec"),
-                id=BODY,
-                hidden=True,
-                **{"aria-live": "polite"},
-            ),
-        ],
-        className="analysis",
-    )
+    waits = html.Div(skeleton(4), className="sec")
+    result = html.Div(waits, id=BODY, **{"aria-live": "polite"})
+    return staged(NAME, [labelled("Sections", pick), *form_of(form, RUN, WHAT)], result)
 
 
 def usable(backend: Backend) -> list[Mapping[str, Any]]:
@@ -112,7 +90,7 @@ def register(app: Dash, backend: Backend) -> None:
         prevent_initial_call=True,
     )
     def begin(tool: Any, chosen: Sequence[str] | None) -> Any:
-        if not _is_open(tool) or chosen:
+        if using_of(tool, NAME) is None or chosen:
             return no_update
         return first_choice(backend, str(tool["section"]))
 
@@ -124,35 +102,17 @@ def register(app: Dash, backend: Backend) -> None:
     def offer(sections: Any, count: Any, domains: Any, hold: Any, truth: Any) -> Any:
         return offer_run(backend, sections or [], count, domains, str(hold), truth or "")
 
-    @app.callback(
-        Output(FORM, "hidden"),
-        Output(MESSAGE, "hidden"),
-        Output(BODY, "hidden"),
-        Output(MESSAGE, "children"),
-        Output(DONE, "data"),
-        Input(ids.TOOL, "data"),
-        Input(ids.JOBS, "data"),
-        prevent_initial_call=True,
-    )
-    def draw(tool: Any, jobs: Any) -> tuple[Any, ...]:
-        if not _is_open(tool):
-            return (no_update,) * 5
-        job = job_of(jobs, str(tool["using"]))
-        message = job and unfinished(job, "Factors could not be found")
-        done = job["id"] if job is not None and message is None else None
-        return *stage(job, message), done
+    follow(app, backend, NAME, TROUBLE)
 
     @app.callback(
         Output(BODY, "children"),
         Input(ids.TOOL, "data"),
-        Input(DONE, "data"),
+        Input(stages_of(NAME).run, "data"),
         prevent_initial_call=True,
     )
-    def show(tool: Any, done: Any) -> Any:
-        at = parse_at(str(tool["using"])) if _is_open(tool) else FactorsAt()
-        if not at.job or at.job != done:
-            return no_update
-        return finished(backend, at)
+    def show(tool: Any, run: Any) -> Any:
+        using = finished_using(tool, run, NAME)
+        return no_update if using is None else finished(backend, parse_at(using))
 
     app.clientside_callback(
         ClientsideFunction("weights", "dress"),
@@ -161,10 +121,6 @@ def register(app: Dash, backend: Backend) -> None:
         Input(ids.VIEW, "data"),
         prevent_initial_call=True,
     )
-
-
-def _is_open(tool: Any) -> bool:
-    return bool(tool) and tool["tool"] == NAME
 
 
 def offer_run(
@@ -194,10 +150,7 @@ def offer_run(
 
 def finished(backend: Backend, at: FactorsAt) -> list[Child]:
     """Return the part of a result that the link names."""
-    try:
-        figures = backend.result(at.job)
-        stored = backend.result_sections(f"query-{at.job}")
-        entries = [stored[k] for k in figures["order"]]
-    except AtlasError as error:
-        return [html.Div(error_card("The result is gone", error.as_json(), []), className="runbox")]
+    figures = backend.result(at.job)
+    stored = backend.result_sections(f"query-{at.job}")
+    entries = [stored[k] for k in figures["order"]]
     return [result_head(within(figures, at)), *result_part(entries, figures, at)]

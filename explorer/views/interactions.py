@@ -43,7 +43,8 @@ from explorer.interaction_read import read_gene_pairs, read_partners
 from explorer.interaction_state import InteractionsAt, parse_at, write_at
 from explorer.interaction_tables import gene_pair_table
 from explorer.plots import config
-from explorer.runs import job_of, stage, unfinished
+from explorer.runs import Job, job_of
+from explorer.stages import finished_using, follow, staged, stages_of, using_of
 
 if TYPE_CHECKING:
     from backend.service import Backend
@@ -57,13 +58,11 @@ JOBS: tuple[tuple[str, str], ...] = (
     ("spatialformer", "perturb"),
 )
 
-FORM, MESSAGE, FRAME = (f"interactions-{n}" for n in ("form", "message", "frame"))
 LABEL, FIRST, SECOND, TABLE = (f"interactions-{n}" for n in ("label", "first", "second", "table"))
 RUN_PARTNERS, RUN_GENES = "interactions-run-partners", "interactions-run-genes"
 HEAD, NOTES, BODY, SIDE = (f"interactions-{n}" for n in ("head", "notes", "body", "side"))
 FIGURE, LEFT = "interactions-figure", "interactions-left"
 REACH = "interactions-radius"
-SHOWN, WATCHED = "interactions-shown", "interactions-watched"
 TROUBLE = {
     "colocalise": "Partners could not be found",
     "perturb": "Gene pairs could not be tested",
@@ -104,16 +103,7 @@ def layout(backend: Backend) -> Component:
         [html.Div(partners, className="stack2"), html.Div(genes, className="stack2")],
         className="twocol",
     )
-    return html.Div(
-        [
-            dcc.Store(id=SHOWN),
-            dcc.Store(id=WATCHED),
-            html.Div(form, id=FORM, className="sec formbox"),
-            html.Div(id=MESSAGE, hidden=True),
-            html.Div(_frame(), id=FRAME, hidden=True),
-        ],
-        className="analysis",
-    )
+    return staged(NAME, form, _frame())
 
 
 def _frame() -> list[Child]:
@@ -147,7 +137,7 @@ def register(app: Dash, backend: Backend) -> None:
         State(SECOND, "value"),
     )
     def types(tool: Any, label: Any, first: Any, second: Any) -> tuple[Any, ...]:
-        if not _is_open(tool) or not label:
+        if using_of(tool, NAME) is None or not label:
             return (no_update,) * 4
         options = type_options(backend, str(tool["section"]), str(label))
         names = [o["value"] for o in options]
@@ -165,7 +155,7 @@ def register(app: Dash, backend: Backend) -> None:
     )
     def offer_partners(tool: Any, label: Any, *chosen: Any) -> Any:
         lasso, hover, radius, shown = chosen
-        if not _is_open(tool) or (shown and hover and not hover.get("pinned")):
+        if using_of(tool, NAME) is None or (shown and hover and not hover.get("pinned")):
             return no_update
         return run_partners(
             backend, str(tool["section"]), str(label or ""), lasso, hover, float(radius or RADIUS)
@@ -182,7 +172,7 @@ def register(app: Dash, backend: Backend) -> None:
         Input(REACH, "value"),
     )
     def offer_genes(tool: Any, label: Any, *chosen: Any) -> Any:
-        if not _is_open(tool):
+        if using_of(tool, NAME) is None:
             return no_update
         first, second, table, lasso, radius = chosen
         pair = (str(first or ""), str(second or ""))
@@ -191,27 +181,7 @@ def register(app: Dash, backend: Backend) -> None:
             float(radius or RADIUS),
         )  # fmt: skip
 
-    @app.callback(
-        Output(FORM, "hidden"),
-        Output(MESSAGE, "hidden"),
-        Output(FRAME, "hidden"),
-        Output(MESSAGE, "children"),
-        Output(SHOWN, "data"),
-        Output(WATCHED, "data"),
-        Output(ids.STEER, "data", allow_duplicate=True),
-        Input(ids.TOOL, "data"),
-        Input(ids.JOBS, "data"),
-        State(WATCHED, "data"),
-        prevent_initial_call=True,
-    )
-    def draw(tool: Any, jobs: Any, watched: Any) -> tuple[Any, ...]:
-        if not _is_open(tool):
-            return (no_update,) * 7
-        job = job_of(jobs, str(tool["using"]))
-        message = unfinished(job, TROUBLE[str(job["verb"])]) if job else None
-        done = job["id"] if job and message is None else None
-        order = _opened(backend, job) if job and done and watched == done else no_update
-        return *stage(job, message), done, job["id"] if job and not done else "", order
+    follow(app, backend, NAME, TROUBLE, opened=lambda job: _opened(backend, job))
 
     @app.callback(
         Output(HEAD, "children"),
@@ -222,16 +192,16 @@ def register(app: Dash, backend: Backend) -> None:
         Output(BODY, "children"),
         Output(SIDE, "children"),
         Input(ids.TOOL, "data"),
-        Input(SHOWN, "data"),
+        Input(stages_of(NAME).run, "data"),
         State(ids.JOBS, "data"),
         prevent_initial_call=True,
     )
-    def show(tool: Any, shown: Any, jobs: Any) -> tuple[Any, ...]:
-        at = parse_at(str(tool["using"])) if _is_open(tool) else InteractionsAt()
-        job = job_of(jobs, at.job) if at.job and at.job == shown else None
-        if job is None:
+    def show(tool: Any, run: Any, jobs: Any) -> tuple[Any, ...]:
+        using = finished_using(tool, run, NAME)
+        job = job_of(jobs, using) if using else None
+        if using is None or job is None:
             return (no_update,) * 7
-        return result_parts(backend, job, at)
+        return result_parts(backend, job, parse_at(using))
 
     @app.callback(
         Output(ids.STEER, "data", allow_duplicate=True),
@@ -241,9 +211,10 @@ def register(app: Dash, backend: Backend) -> None:
     )
     def click(clicked: Any, tool: Any) -> Any:
         genes = clicked_genes(clicked)
-        if genes is None or not _is_open(tool):
+        using = using_of(tool, NAME)
+        if genes is None or using is None:
             return no_update
-        at = parse_at(str(tool["using"]))
+        at = parse_at(using)
         return {"using": write_at(replace(at, genes=None if at.genes == genes else genes))}
 
     app.clientside_callback(
@@ -255,13 +226,9 @@ def register(app: Dash, backend: Backend) -> None:
     )
 
 
-def result_parts(backend: Backend, job: Mapping[str, Any], at: InteractionsAt) -> tuple[Any, ...]:
+def result_parts(backend: Backend, job: Job, at: InteractionsAt) -> tuple[Any, ...]:
     """Return head, notes, figure, whether it is hidden, its style, body and side of a result."""
-    try:
-        found = backend.result(str(job["id"]))
-    except AtlasError as error:
-        return [button("Start anew", "using", "", kind="sm")], [note(str(error))], go.Figure(), \
-            True, {}, None, None  # fmt: skip
+    found = backend.result(str(job["id"]))
     if job["verb"] == "perturb":
         return _genes(backend, job, read_gene_pairs(found), at)
     return _partners(job, read_partners(found), at)
@@ -320,7 +287,7 @@ def _line(text: str) -> html.Span:
     return html.Span(text, className="s t2")
 
 
-def _opened(backend: Backend, job: Mapping[str, Any]) -> Any:
+def _opened(backend: Backend, job: Job) -> Any:
     """Return the order that opens the result of a co-localisation that was waited for."""
     if job["verb"] != "colocalise":
         return no_update
@@ -338,7 +305,3 @@ def clicked_genes(clicked: Any) -> tuple[str, str] | None:
     key = data[0] if isinstance(data, list) and data else ""
     first, sign, second = str(key).partition("~")
     return (first, second) if sign else None
-
-
-def _is_open(tool: Any) -> bool:
-    return bool(tool) and tool["tool"] == NAME

@@ -24,7 +24,8 @@ from explorer.label_figures import (
     write_at,
 )
 from explorer.plots import config
-from explorer.runs import job_of, run_button, stage, unfinished
+from explorer.runs import run_button
+from explorer.stages import finished_using, follow, form_of, staged, stages_of, using_of
 from explorer.state import MONTAGE
 
 if TYPE_CHECKING:
@@ -36,8 +37,7 @@ HINT = "Which class of one data set is which of another"
 GLYPH = "tree"
 JOBS: tuple[tuple[str, str], ...] = (("fusemap", "harmonise"),)
 
-FORM, RUN, MESSAGE, FRAME = "labels-form", "labels-run", "labels-message", "labels-frame"
-LABEL, SHOWN, HEAD, WHERE = "labels-label", "labels-shown", "labels-head", "labels-where"
+LABEL, RUN, HEAD, WHERE = "labels-label", "labels-run", "labels-head", "labels-where"
 OF, BY, FIGURE, TABLE, PAIR = (
     "labels-of",
     "labels-by",
@@ -45,6 +45,7 @@ OF, BY, FIGURE, TABLE, PAIR = (
     "labels-table",
     "labels-pair",
 )
+TROUBLE = {"harmonise": "The labels could not be harmonised"}
 WHAT = (
     "The names of every data set are predicted on the cells of every other one, in the space that "
     "they share. Two classes that name each other are the same; a class that gets one name which "
@@ -68,23 +69,7 @@ def layout(backend: Backend) -> Component:
         ),
         html.Div(id=TABLE, className="sec analysis-table"),
     ]
-    return html.Div(
-        [
-            dcc.Store(id=SHOWN),
-            html.Div(
-                [
-                    html.Div(form, className="toolform"),
-                    html.Div(id=RUN, className="row wrap"),
-                    html.P(WHAT, className="s t3"),
-                ],
-                id=FORM,
-                className="sec formbox",
-            ),
-            html.Div(id=MESSAGE, hidden=True),
-            html.Div(frame, id=FRAME, hidden=True),
-        ],
-        className="analysis",
-    )
+    return staged(NAME, form_of(form, RUN, WHAT), frame)
 
 
 def _choosers() -> html.Div:
@@ -104,27 +89,11 @@ def register(app: Dash, backend: Backend) -> None:
 
     @app.callback(Output(RUN, "children"), Input(ids.TOOL, "data"), Input(LABEL, "value"))
     def offer(tool: Any, label: Any) -> Any:
-        if not _is_open(tool):
+        if using_of(tool, NAME) is None:
             return no_update
         return run_row(backend, str(label or ""))
 
-    @app.callback(
-        Output(FORM, "hidden"),
-        Output(MESSAGE, "hidden"),
-        Output(FRAME, "hidden"),
-        Output(MESSAGE, "children"),
-        Output(SHOWN, "data"),
-        Input(ids.TOOL, "data"),
-        Input(ids.JOBS, "data"),
-        prevent_initial_call=True,
-    )
-    def draw(tool: Any, jobs: Any) -> tuple[Any, ...]:
-        if not _is_open(tool):
-            return (no_update,) * 5
-        job = job_of(jobs, parse_at(str(tool["using"])).job)
-        message = job and (unfinished(job, "The labels could not be harmonised"))
-        done = job["id"] if job is not None and message is None else None
-        return *stage(job, message), done
+    follow(app, backend, NAME, TROUBLE)
 
     @app.callback(
         Output(FIGURE, "figure"),
@@ -137,12 +106,12 @@ def register(app: Dash, backend: Backend) -> None:
         Output(PAIR, "children"),
         Output(TABLE, "children"),
         Input(ids.TOOL, "data"),
-        Input(SHOWN, "data"),
+        Input(stages_of(NAME).run, "data"),
         prevent_initial_call=True,
     )
-    def show(tool: Any, shown: Any) -> tuple[Any, ...]:
-        at = parse_at(str(tool["using"])) if _is_open(tool) else LabelsAt()
-        found = result_of(backend, at.job) if at.job and at.job == shown else None
+    def show(tool: Any, run: Any) -> tuple[Any, ...]:
+        at = parse_at(finished_using(tool, run, NAME) or "")
+        found = result_of(backend, at.job) if at.job else None
         if found is None:
             return (no_update,) * 9
         return drawn(backend, found, settled(found, at))
@@ -155,7 +124,7 @@ def register(app: Dash, backend: Backend) -> None:
         prevent_initial_call=True,
     )
     def choose(of: Any, by: Any, tool: Any) -> Any:
-        at = parse_at(str(tool["using"])) if _is_open(tool) else LabelsAt()
+        at = parse_at(using_of(tool, NAME) or "")
         found = result_of(backend, at.job) if at.job else None
         if found is None or not of or not by:
             return no_update
@@ -171,7 +140,7 @@ def register(app: Dash, backend: Backend) -> None:
         prevent_initial_call=True,
     )
     def click(clicked: Any, tool: Any) -> Any:
-        at = parse_at(str(tool["using"])) if _is_open(tool) else LabelsAt()
+        at = parse_at(using_of(tool, NAME) or "")
         found = result_of(backend, at.job) if at.job else None
         if found is None:
             return no_update
@@ -181,10 +150,6 @@ def register(app: Dash, backend: Backend) -> None:
             return no_update
         now = replace(now, pair=pair)
         return {"using": write_at(now), **on_map(backend, found, now, str(tool["section"]))}
-
-
-def _is_open(tool: Any) -> bool:
-    return bool(tool) and tool["tool"] == NAME
 
 
 def result_of(backend: Backend, job: str) -> Mapping[str, Any] | None:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from dash import Dash, Input, Output, dcc, html, no_update
 from dash.development.base_component import Component
 
-from backend.core.errors import AtlasError
 from explorer import ids, words
 from explorer.choices import (
     SCOPES,
@@ -24,7 +23,8 @@ from explorer.components import Child, button, note, segments
 from explorer.contact_tables import takes
 from explorer.panel_figures import curve_figure, gene_table, module_line
 from explorer.plots import config
-from explorer.runs import job_of, run_button, unfinished
+from explorer.runs import run_button
+from explorer.stages import finished_using, follow, form_of, staged, stages_of, using_of
 from explorer.state import MONTAGE
 
 if TYPE_CHECKING:
@@ -36,9 +36,8 @@ HINT = "Few genes that tell types apart"
 GLYPH = "gene"
 JOBS: tuple[tuple[str, str], ...] = (("fusemap", "panel"),)
 
-FORM, RUN, MESSAGE = "panels-form", "panels-run", "panels-message"
-FRAME, HEAD, TEXT, FIGURE, TABLE = (
-    "panels-frame",
+RUN, HEAD, TEXT, FIGURE, TABLE = (
+    "panels-run",
     "panels-head",
     "panels-text",
     "panels-figure",
@@ -60,6 +59,7 @@ ALSO, SPECIES, CANDIDATES, PANEL_OF = (
 )
 #: Options whose change draws the run's button anew, after scope and label.
 FIELDS = (GENES, WAY, INCLUDE, EXCLUDE, ALSO, SPECIES, CANDIDATES, PANEL_OF)
+TROUBLE = {"panel": "No panel could be chosen"}
 WAYS = (
     ("embedding", "Gene embedding and labels"),
     ("greedy", "Greedy, labels only"),
@@ -97,33 +97,12 @@ def layout(backend: Backend) -> Component:
             "Candidates: what this section measured, such as the panel of your own instrument",
         ),
     ]
-    return html.Div(
-        [
-            html.Div(
-                [
-                    html.Div(form, className="toolform"),
-                    html.Div(id=RUN, className="row wrap"),
-                    html.P(WHAT, className="s t3"),
-                ],
-                id=FORM,
-                className="sec formbox",
-            ),
-            html.Div(id=MESSAGE, hidden=True),
-            html.Div(
-                [
-                    html.Div(
-                        [html.Div(id=HEAD, className="row wrap"), html.Div(id=TEXT)],
-                        className="sec",
-                    ),
-                    dcc.Graph(id=FIGURE, config=config("panel"), className="analysis-graph"),
-                    html.Div(id=TABLE, className="sec analysis-table"),
-                ],
-                id=FRAME,
-                hidden=True,
-            ),
-        ],
-        className="analysis",
-    )
+    result = [
+        html.Div([html.Div(id=HEAD, className="row wrap"), html.Div(id=TEXT)], className="sec"),
+        dcc.Graph(id=FIGURE, config=config("panel"), className="analysis-graph"),
+        html.Div(id=TABLE, className="sec analysis-table"),
+    ]
+    return staged(NAME, form_of(form, RUN, WHAT), result)
 
 
 def register(app: Dash, backend: Backend) -> None:
@@ -135,57 +114,30 @@ def register(app: Dash, backend: Backend) -> None:
         *[Input(name, "value") for name in (SCOPE, LABEL, *FIELDS)],
     )
     def offer(tool: Any, scope: Any, label: Any, *rest: Any) -> Any:
-        if not _is_open(tool) or not label:
+        if using_of(tool, NAME) is None or not label:
             return no_update
         return run_row(backend, str(tool["section"]), str(scope), str(label), rest)
 
+    follow(app, backend, NAME, TROUBLE)
+
     @app.callback(
-        Output(FORM, "hidden"),
-        Output(MESSAGE, "hidden"),
-        Output(FRAME, "hidden"),
-        Output(MESSAGE, "children"),
         Output(HEAD, "children"),
         Output(TEXT, "children"),
         Output(FIGURE, "figure"),
         Output(TABLE, "children"),
         Input(ids.TOOL, "data"),
-        Input(ids.JOBS, "data"),
+        Input(stages_of(NAME).run, "data"),
         prevent_initial_call=True,
     )
-    def draw(tool: Any, jobs: Any) -> tuple[Any, ...]:
-        if not _is_open(tool):
-            return (no_update,) * 8
-        job_id, _, label = str(tool["using"]).partition(",")
-        job = job_of(jobs, job_id)
-        if job is None:
-            return False, True, True, None, *[no_update] * 4
-        message = unfinished(job, "No panel could be chosen")
-        found, problem = _panel(backend, job_id) if message is None else (None, None)
-        if found is None:
-            return True, False, True, message or problem, *[no_update] * 4
+    def show(tool: Any, run: Any) -> tuple[Any, ...]:
+        using = finished_using(tool, run, NAME)
+        if using is None:
+            return (no_update,) * 4
+        job, _, label = using.partition(",")
+        found = backend.result(job)
         shown = label if label in _labels(found) else _labels(found)[0]
-        return (
-            True,
-            True,
-            False,
-            None,
-            head(found, job_id, shown),
-            verdicts(found),
-            curve_figure(found, shown),
-            gene_table(found),
-        )
-
-
-def _is_open(tool: Any) -> bool:
-    return bool(tool) and tool["tool"] == NAME
-
-
-def _panel(backend: Backend, job: str) -> tuple[Mapping[str, Any] | None, list[Child] | None]:
-    """Return a panel, or why it cannot be read."""
-    try:
-        return backend.result(job), None
-    except AtlasError as error:
-        return None, [html.Div(note(str(error)), className="sec")]
+        text, figure = verdicts(found), curve_figure(found, shown)
+        return head(found, job, shown), text, figure, gene_table(found)
 
 
 def _labels(found: Mapping[str, Any]) -> list[str]:

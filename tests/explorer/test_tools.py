@@ -112,10 +112,5 @@ def test_an_unfinished_run_says_where_it_is(found: dict[str, object], words: str
 def test_a_job_is_found_by_the_state_of_the_tool() -> None:
     assert runs.job_of([job("done")], "a" * 32) is not None
     assert runs.job_of([job("done")], "a" * 32 + ",features") is not None
+    assert runs.job_of([job("done")], "a" * 32 + "|type") is not None
     assert runs.job_of(None, "k=5") is None
-
-
-def test_a_tool_shows_its_form_its_progress_or_its_result() -> None:
-    assert runs.stage(None, None) == (False, True, True, None)
-    assert runs.stage(job("running"), "half way") == (True, False, True, "half way")
-    assert runs.stage(job("done"), None) == (True, True, False, None)
