@@ -47,8 +47,8 @@ class Site:
 
     @contextmanager
     def paused_worker(self) -> Iterator[None]:
-        """Hold the compute process, so that a job stays where a person can still act on it."""
-        workers = [p for p in _children(self.pid) if b"worker" in _command(p)]
+        """Hold the compute processes, so that a job stays where a person can still act on it."""
+        workers = [p for p in _descendants(self.pid) if b"worker" in _command(p)]
         assert workers
         for pid in workers:
             os.kill(pid, signal.SIGSTOP)
@@ -57,6 +57,11 @@ class Site:
         finally:
             for pid in workers:
                 os.kill(pid, signal.SIGCONT)
+
+
+def _descendants(parent: int) -> list[int]:
+    """Return children and theirs: the worker of a site forks the processes that take jobs."""
+    return [pid for child in _children(parent) for pid in (child, *_descendants(child))]
 
 
 def _children(parent: int) -> list[int]:
@@ -72,7 +77,10 @@ def _children(parent: int) -> list[int]:
 
 
 def _command(pid: int) -> bytes:
-    return Path(f"/proc/{pid}/cmdline").read_bytes()
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except FileNotFoundError:
+        return b""  # it ended meanwhile
 
 
 def run_backend(*arguments: object) -> None:
@@ -98,17 +106,18 @@ def demo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def site(demo_folder: Path) -> Iterator[Site]:
+def site(demo_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     port = _free_port()
-    log = demo_folder / "server.log"
+    folder = tmp_path_factory.mktemp("site")  # its own queue: no other site takes its jobs
+    log = folder / "server.log"
     command = [sys.executable, "app.py", "--atlas", str(demo_folder / "demo.zarr")]
-    command += ["--data", str(demo_folder / "data"), "--port", str(port)]
+    command += ["--data", str(folder / "data"), "--port", str(port)]
     with log.open("w") as out:
         server = subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=out)
         try:
             url = f"http://127.0.0.1:{port}"
             _wait_for(url + "/healthz", server, log)
-            yield Site(url, demo_folder, demo_folder / "demo_query.h5ad", log, server.pid)
+            yield Site(url, folder, demo_folder / "demo_query.h5ad", log, server.pid)
         finally:
             server.terminate()
             server.wait(timeout=20)
