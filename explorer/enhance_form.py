@@ -39,6 +39,8 @@ WAYS = (
     ("stretch", "As above; it covers the spots exactly"),
     ("leave", "Leave it out"),
 )
+#: Offered where the server has weights of an image network.
+NETWORK = ("network", "As the first; described by the server's network")
 #: The default, and the trained model that shows the default beside it.
 MODES = (("default", "Kriging, in seconds"), ("generative", "Generative, trained for minutes"))
 SHAPES = {"square": "square lattice", "hexagon": "hexagonal lattice", "": "no lattice found"}
@@ -172,7 +174,8 @@ def check(files: Mapping[str, Any]) -> list[Child]:
         labelled("Model", choice(SENT_MODE, MODES, MODES[0][0])),
     ]
     start = "use" if card["pixels"] else "stretch"
-    way = labelled("Image", choice(SENT_IMAGE, WAYS, start if has_image else "leave"))
+    ways = (*WAYS, NETWORK) if card.get("network") and card["pixels"] else WAYS
+    way = labelled("Image", choice(SENT_IMAGE, ways, start if has_image else "leave"))
     fields.append(html.Div(way, hidden=not has_image))
     other = button("Other files", "enhance-again")
     left = html.Div(
@@ -279,7 +282,9 @@ def offer_files(
         params["pixels"] = "stretch"
     if image == "leave":
         params["use_image"] = False
-    misfit = image == "use" and (entry["outside"] or 0) > MOST_OUTSIDE
+    if image == NETWORK[0]:
+        params["features"] = "cnn"
+    misfit = image in ("use", NETWORK[0]) and (entry["outside"] or 0) > MOST_OUTSIDE
     return run_button(
         f"Enhance {words.plural(entry['spots'], 'spot')}", *MODEL, params,
         {"spots": files["upload"]}, disabled=misfit or not entry["shape"],

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from backend.cli.console import command, context, say, show
-from backend.core.errors import StoreExists
+from backend.core.errors import BadRequest, StoreExists
 
 
 def add_commands(commands: Any) -> None:
@@ -23,6 +23,10 @@ def add_commands(commands: Any) -> None:
     parser.add_argument("-o", "--out", type=Path, required=True, metavar="OUT.h5ad")
     parser.add_argument("--image", action="append", default=[], metavar="[SECTION=]FILE",
                         help="tissue image; that inside the file if unset")  # fmt: skip
+    parser.add_argument("--image-features", choices=("bank", "cnn"), default="bank",
+                        help="colours and textures, or a network with your --weights")  # fmt: skip
+    parser.add_argument("--weights", type=Path, metavar="FILE.safetensors",
+                        help="ResNet-18 by torchvision's names; none are shipped")  # fmt: skip
     parser.add_argument("--no-image", action="store_true", help="leave an image of the file out")
     parser.add_argument("--factor", type=int, default=2,
                         help="subspots per side of a square spot; 7 or 6 for hexagons")  # fmt: skip
@@ -79,7 +83,7 @@ def run_enhance(args: argparse.Namespace) -> None:
     images = images_by_section(args.image)
     image = ImageChoice(
         images.get(""), args.pixels, args.scale, not args.no_image,
-        args.out.with_suffix(".overlay.png"),
+        args.out.with_suffix(".overlay.png"), weights=_weights(args),
     )  # fmt: skip
     sections, result = enhance_file(
         args.file, params, context(args.seed), out_h5ad=args.out, out_csv=args.gain, image=image,
@@ -90,6 +94,17 @@ def run_enhance(args: argparse.Namespace) -> None:
         write_enhanced_atlas(args.atlas, sections, result)
     say(f"Wrote {args.out}.")
     show(dict(result.figures), args.json, _text)
+
+
+def _weights(args: argparse.Namespace) -> Path | None:
+    """Return the weights of the image network; both options are given, or neither."""
+    if (args.image_features == "cnn") != (args.weights is not None):
+        raise BadRequest(
+            "--image-features cnn and --weights FILE.safetensors go together.",
+            "No weights are shipped; without them the bank of colours and textures is used.",
+        )
+    found: Path | None = args.weights
+    return found
 
 
 def _text(figures: dict[str, Any]) -> str:

@@ -71,6 +71,11 @@ class Settings:
         return self.data / "pairs"
 
     @property
+    def image_weights(self) -> Path:
+        """Weights of the image network of subspots, where the operator put some."""
+        return self.data / "image_weights.safetensors"
+
+    @property
     def jobs(self) -> Path:
         """The SQLite file of the job table and queue."""
         return self.data / "jobs.sqlite"

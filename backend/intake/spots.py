@@ -9,13 +9,13 @@ from typing import Any
 import h5py
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
 from scipy.spatial import cKDTree
 
 from backend.core.settings import Limits
 from backend.intake.check import inspect
 from backend.intake.fields import index_of, length_of, texts
 from backend.intake.findings import Finding
+from backend.intake.overlay import SIDE, is_inside, pitch_of, spots_over
 from backend.intake.picture import picture_size, thumbnail
 from backend.intake.places import find_coordinates
 from backend.intake.read import SECTION_COLUMNS
@@ -28,9 +28,6 @@ ELSEWHERE = ("genes", "species")
 MOST_SECTIONS = 200
 #: How much alike the directions to neighbours must be for a lattice, 0 to 1.
 REGULAR = 0.6
-#: Side of the picture that shows spots over the image.
-OVERLAY = 900
-INSIDE, OUTSIDE, BEYOND = "#f07b26", "#3f6fe8", "#dddddd"
 
 
 def look_at_spots(path: Path, filename: str, image: Path | None, limits: Limits) -> dict[str, Any]:
@@ -90,26 +87,12 @@ def draw_spots(path: Path, image: Path, section: str, target: Path) -> None:
     """
     with h5py.File(path, "r") as file:
         _, names, _, places = _places(file)
-    size = np.array(picture_size(image), np.float64)
     if places is None:
-        thumbnail(image, OVERLAY).save(target, "JPEG", quality=85)
+        thumbnail(image, SIDE).save(target, "JPEG", quality=85)
         return
     chosen = places[(names == section) | (section == "")]
-    pitch = _pitch(chosen)
-    # As much of the image as the spots need, and the places of those beyond it.
-    low = np.minimum(np.maximum(chosen.min(axis=0) - 3 * pitch, 0), chosen.min(axis=0) - pitch)
-    high = np.maximum(np.minimum(chosen.max(axis=0) + 3 * pitch, size), chosen.max(axis=0) + pitch)
-    zoom = OVERLAY / float((high - low).max())
-    small = thumbnail(image, int(np.ceil(zoom * size.max())))
-    scale = small.width / size[0]
-    canvas = Image.new("RGB", _pair((high - low) * scale + 1), BEYOND)
-    canvas.paste(small, _pair(-low * scale))
-    draw = ImageDraw.Draw(canvas)
-    radius = max(2.0, 0.25 * pitch * scale)
-    for (x, y), inside in zip((chosen - low) * scale, _is_inside(chosen, size), strict=True):
-        ring = (x - radius, y - radius, x + radius, y + radius)
-        draw.ellipse(ring, outline=INSIDE if inside else OUTSIDE, width=2)
-    canvas.save(target, "JPEG", quality=85)
+    picture = spots_over(chosen, picture_size(image), lambda side: thumbnail(image, side))
+    picture.save(target, "JPEG", quality=85)
 
 
 def _places(
@@ -160,23 +143,13 @@ def _section(
 ) -> dict[str, Any]:
     has_both = places is not None and size is not None
     found: dict[str, Any] = {"name": name, "spots": int(rows.sum())}
-    found |= {"pitch": _pitch(xy[rows]), "shape": shape_of(xy[rows])}
+    found |= {"pitch": pitch_of(xy[rows]), "shape": shape_of(xy[rows])}
     if not has_both:
         return {**found, "pitch_px": None, "outside": None}
     assert places is not None
-    inside = _is_inside(places[rows], np.array(size, np.float64))
-    return {**found, "pitch_px": _pitch(places[rows]), "outside": float(1 - inside.mean())}
-
-
-def _is_inside(places: NDArray[np.float64], size: NDArray[np.float64]) -> NDArray[np.bool_]:
-    return np.asarray(((places >= 0) & (places < size)).all(axis=1))
-
-
-def _pitch(xy: NDArray[np.float64]) -> float:
-    """Return the median distance to the nearest neighbour; 0 where there is none."""
-    if len(xy) < 2:
-        return 0.0
-    return float(np.median(cKDTree(xy).query(xy, 2)[0][:, 1]))
+    assert size is not None
+    inside = is_inside(places[rows], size)
+    return {**found, "pitch_px": pitch_of(places[rows]), "outside": float(1 - inside.mean())}
 
 
 def _blocks(finding: Finding) -> bool:
@@ -184,10 +157,6 @@ def _blocks(finding: Finding) -> bool:
     if finding.key in ELSEWHERE:
         return False
     return finding.state == "blocked" or (finding.key == "counts" and finding.state != "ok")
-
-
-def _pair(values: NDArray[np.float64]) -> tuple[int, int]:
-    return int(values[0]), int(values[1])
 
 
 def _fault(fault: Any) -> dict[str, str]:

@@ -30,7 +30,7 @@ _GENE_PAIRS = (
 _WEIGH = ("clusters", "seeds", "align", "truth", "empty", "seed")
 _ENHANCE = (
     "factor", "shape", "genes", "domains", "check", "use_image", "pixels", "scale", "section",
-    "mode", "law", "seeds", "seed",
+    "mode", "law", "seeds", "features", "seed",
 )  # fmt: skip
 
 OFFERS: Offers = {

@@ -29,7 +29,8 @@ Figures (JSON)
 - ``genes``: list of {gene, mean (counts per spot), gain (self-merge, None where not tried), kappa,
   error (mean sd over mean rate)}, most abundant first
 - ``warnings`` (sentences), ``how_to_read`` (sentences by figure), ``seconds`` by step
-- ``image``: {source, width, height, and in jobs bounds (left, top, right, bottom of
+- ``image``: {source, width, height, features ("bank" or "cnn"), weights ({name, sha256} of the
+  network, or None), and in jobs bounds (left, top, right, bottom of
   ``underlay.jpg`` in coordinates of the section)} or None
 """
 
@@ -47,6 +48,7 @@ from backend.core.data import SectionData, TaskResult
 from backend.core.errors import BadRequest
 from backend.core.job import RunContext
 from backend.intake.mapping import ReadMapping
+from backend.models.soscope.image_weights import ImageWeights, read_weights
 from backend.models.soscope.layouts import Layout
 from backend.models.soscope.tasks import EnhanceParams, enhance, layout_of
 from backend.runs.enhance_files import write_enhanced, write_gain
@@ -74,6 +76,9 @@ class ImageChoice:
         Where spots over the image are drawn if they do not fit.
     underlay : Path or None
         Where the image is written as it lies under the section, for looking at.
+    weights : Path or None
+        Of the network that describes the image, a .safetensors file; the bank of colours and
+        textures describes it where None.
     """
 
     path: Path | None = None
@@ -82,6 +87,7 @@ class ImageChoice:
     use: bool = True
     overlay: Path | None = None
     underlay: Path | None = None
+    weights: Path | None = None
 
 
 def enhance_file(
@@ -130,6 +136,7 @@ def enhance_file(
     BadFile, BadRequest, TooLarge, Cancelled
     """
     chosen = image or ImageChoice()
+    network = read_weights(chosen.weights) if chosen.weights is not None else None
     if out_h5ad is not None and out_h5ad.exists() and out_h5ad.samefile(path):
         raise BadRequest("The result would overwrite its input.", "Choose another output file.")
     ctx.step(0.0, "Reading the spots")
@@ -153,12 +160,12 @@ def enhance_file(
             seen = image_of_file(path, one, file, chosen.pixels, chosen.scale)
             if seen is not None:
                 layout = layouts.get(one.id) or layout_of(one, params)
-                features[one.id] = image_features(seen, layout, one, chosen.overlay)
+                features[one.id] = image_features(seen, layout, one, chosen.overlay, network)
     result = enhance(
         sections, params, ctx.part(0.2, 0.9), features=features or None, layouts=layouts,
         names=names,
     )  # fmt: skip
-    about = _about(seen)
+    about = _about(seen, network)
     if about is not None and seen is not None and chosen.underlay is not None:
         about["bounds"] = write_underlay(chosen.underlay, seen, sections[-1])
     result = replace(result, figures={**result.figures, "image": about})
@@ -218,11 +225,15 @@ def _wanted(sections: list[SectionData], names: list[str]) -> list[SectionData]:
     return [s for s in sections if not names or s.id in names or s.title in names]
 
 
-def _about(image: TissueImage | None) -> dict[str, Any] | None:
+def _about(image: TissueImage | None, weights: ImageWeights | None) -> dict[str, Any] | None:
+    """Return what the image is, and by what it was described."""
     if image is None:
         return None
-    height, width = image.rgb.shape[:2]
-    return {"source": image.source, "width": width, "height": height}
+    width, height = image.size
+    found: dict[str, Any] = {"source": image.source, "width": width, "height": height}
+    if weights is None:
+        return {**found, "features": "bank", "weights": None}
+    return {**found, "features": "cnn", "weights": {"name": weights.name, "sha256": weights.sha256}}
 
 
 def _write(

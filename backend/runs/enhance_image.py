@@ -2,43 +2,65 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, UnidentifiedImageError
+from PIL import Image
 
 from backend.core.data import SectionData
-from backend.core.errors import BadFile, BadRequest, Fault, TooLarge
-from backend.models.soscope.image_bank import image_bank
+from backend.core.errors import BadRequest
+from backend.intake.overlay import is_inside, spots_over
+from backend.intake.picture import Box, Picture, picture_size, read_picture, reduced, thumbnail
+from backend.models.soscope.image_bank import Frame, frame_of, image_bank
+from backend.models.soscope.image_weights import ImageWeights
 from backend.models.soscope.layouts import Layout
+from backend.runs.enhance_inside import image_inside, pixels_of, rows_of, scale_of
 
-#: Fields of obsm tried for pixel coordinates, in this order.
-PIXELS = ("pixel", "pixels", "image_px", "spatial_px", "X_pixel")
 #: Instead of a field: the image covers the grid of spots exactly.
 STRETCH = "stretch"
-#: Pixels read at most; JPEG images above are read at half, a quarter or an eighth of their size.
-MOST_PIXELS = 250_000_000
 #: Share of spots that may lie outside the image.
 MOST_OUTSIDE = 0.02
-#: Side of the overlay that shows where spots lie.
-OVERLAY = 1200
 
 
 @dataclass(frozen=True, slots=True)
 class TissueImage:
-    """An image in memory, and the places of spots in it.
+    """An image, in a file or in memory, and the places of spots in it.
 
-    rgb : (h, w, 3) uint8; spots : (N, 2) float64, x and y in its pixels; source : file or field.
+    Parameters
+    ----------
+    size : (width, height)
+        Pixels of the whole image.
+    spots : (N, 2) float64
+        x and y in these pixels.
+    source : str
+        File or field.
+    content : Path or (h, w, 3) uint8
+        The file is read in parts, as they are asked for.
     """
 
-    rgb: NDArray[np.uint8]
+    size: tuple[int, int]
     spots: NDArray[np.float64]
     source: str
+    content: Path | NDArray[np.uint8]
+
+    def read(self, reduce: int = 1, box: Box | None = None) -> Picture:
+        """Return a part of the image; see ``read_picture``."""
+        if isinstance(self.content, Path):
+            return read_picture(self.content, reduce, box)
+        left, top, right, bottom = box or (0, 0, *self.size)
+        left, top = max(left, 0), max(top, 0)
+        return Picture(self.content[top:bottom, left:right], 1, left, top)
+
+    def small(self, side: int) -> Image.Image:
+        """Return the whole image, at most ``side`` pixels wide or high."""
+        if isinstance(self.content, Path):
+            return thumbnail(self.content, side)
+        picture = Image.fromarray(self.content)
+        picture.thumbnail((side, side))
+        return picture
 
 
 def image_of_file(
@@ -68,55 +90,31 @@ def image_of_file(
     BadFile, BadRequest, TooLarge
     """
     with h5py.File(h5ad, "r") as file:
-        inside = None if image is not None else _inside(file)
-        if image is None and inside is None:
-            return None
-        rows = _rows(file, section)
+        inside = None if image is not None else image_inside(file)
+        content: Path | NDArray[np.uint8]
         if image is not None:
-            rgb, reduced = read_image(image)
-            source = image.name
+            content, size, source = image, picture_size(image), image.name
+        elif inside is not None:
+            height, width = inside.rgb.shape[:2]
+            content, size, source = inside.rgb, (width, height), inside.source
         else:
-            assert inside is not None
-            rgb, reduced, source = inside.rgb, 1.0, inside.source
+            return None
         if pixels == STRETCH:
-            return TissueImage(rgb, stretched(section.xy, rgb.shape[:2]), source)
-        places, field = _places(file, pixels, rows)
+            return TissueImage(size, stretched(section.xy, size[::-1]), source, content)
+        places, field = pixels_of(file, pixels, rows_of(file, section))
         if scale is None:
-            scale = inside.scale if inside is not None else _scale_of(file, field, rgb, reduced)
-    return TissueImage(rgb, places * scale / reduced, source)
-
-
-def read_image(path: Path) -> tuple[NDArray[np.uint8], float]:
-    """Return an image as RGB bytes, and by how much it was reduced on reading.
-
-    Raises
-    ------
-    BadFile, TooLarge
-    """
-    if not path.is_file():
-        raise BadFile(
-            path.name, [Fault("there is no such file", str(path), "an image", "Check it.")]
-        )
-    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-    try:
-        with Image.open(path) as picture:
-            whole = picture.size
-            if whole[0] * whole[1] > MOST_PIXELS:
-                _draft(picture, path.name)
-            reduced = whole[0] / picture.size[0]
-            return np.asarray(picture.convert("RGB")), reduced
-    except (UnidentifiedImageError, OSError) as error:
-        fault = Fault(f"cannot be read ({str(error)[:100]})", "image", "JPEG, PNG or TIFF",
-                      "Save it again.")  # fmt: skip
-        raise BadFile(path.name, [fault]) from error
-    finally:
-        Image.MAX_IMAGE_PIXELS = limit
+            scale = inside.scale if inside is not None else scale_of(file, field, size)
+    return TissueImage(size, places * scale, source, content)
 
 
 def image_features(
-    image: TissueImage, layout: Layout, section: SectionData, overlay: Path | None = None
+    image: TissueImage,
+    layout: Layout,
+    section: SectionData,
+    overlay: Path | None = None,
+    weights: ImageWeights | None = None,
 ) -> NDArray[np.float32]:
-    """Return the features of the image around subspots, (n, 69).
+    """Return the features of the image around subspots, (n, 69), or (n, 448) of a network.
 
     Parameters
     ----------
@@ -126,6 +124,8 @@ def image_features(
     section : SectionData
     overlay : Path or None
         Where a picture of spots over the image is written if they do not fit.
+    weights : ImageWeights or None
+        Of a network that describes the image in place of the bank of colours and textures.
 
     Raises
     ------
@@ -134,7 +134,16 @@ def image_features(
     """
     refuse_outside(image, section.title, overlay)
     places, pitch = subspot_pixels(image.spots, layout)
-    return image_bank(image.rgb, places, pitch)[0]
+    shape = image.size[::-1]
+    if weights is None:
+        seen = _framed(image, frame_of(shape, places, pitch))
+        return image_bank(seen.rgb, seen.places(places), pitch / seen.reduced)[0]
+    # torch is loaded here, and for these features only.
+    from backend.models.soscope.image_cnn import cnn_frame, image_cnn
+
+    micrometres = float(layout.steps[0]) if section.xy_unit == "um" else 0.0
+    seen = _framed(image, cnn_frame(shape, places, pitch, micrometres))
+    return image_cnn(seen.rgb, seen.places(places), pitch / seen.reduced, weights)
 
 
 def subspot_pixels(spots: NDArray[np.float64], layout: Layout) -> tuple[NDArray[np.float64], float]:
@@ -163,8 +172,7 @@ def stretched(xy: NDArray[np.floating], shape: tuple[int, ...]) -> NDArray[np.fl
 
 def refuse_outside(image: TissueImage, title: str, overlay: Path | None) -> None:
     """Raise BadRequest if spots lie outside the image, with a picture of where they are."""
-    size = image.rgb.shape[1::-1]
-    outside = ~_inside_image(image)
+    outside = ~is_inside(image.spots, image.size)
     share = float(outside.mean())
     if share <= MOST_OUTSIDE:
         return
@@ -174,151 +182,17 @@ def refuse_outside(image: TissueImage, title: str, overlay: Path | None) -> None
         "Give the image that the coordinates belong to, or pixels per unit by the scale.",
     ]
     if overlay is not None:
-        draw_overlay(image, overlay)
+        spots_over(image.spots, image.size, image.small).save(overlay)
         hints.append(f"See {overlay}.")
     raise BadRequest(
         f"Section '{title}': {share:.0%} of the spots ({int(outside.sum()):,} of {len(outside):,}) "
-        f"lie outside the image of {size[0]:,} x {size[1]:,} pixels.",
+        f"lie outside the image of {image.size[0]:,} x {image.size[1]:,} pixels.",
         *hints,
     )
 
 
-def draw_overlay(image: TissueImage, path: Path) -> None:
-    """Write a PNG of the image with its spots, both whole: in orange inside, in blue outside."""
-    size = np.array(image.rgb.shape[1::-1], np.float64)
-    inside = _inside_image(image)
-    low = np.minimum(image.spots.min(axis=0), 0)
-    high = np.maximum(image.spots.max(axis=0), size)
-    zoom = OVERLAY / float((high - low).max())
-    canvas = Image.new("RGB", _pair((high - low) * zoom + 1), "#dddddd")
-    small = Image.fromarray(image.rgb).resize(_pair(np.maximum(size * zoom, 1)))
-    canvas.paste(small, _pair(-low * zoom))
-    draw = ImageDraw.Draw(canvas)
-    for (x, y), good in zip((image.spots - low) * zoom, inside, strict=True):
-        draw.ellipse((x - 3, y - 3, x + 3, y + 3), fill="#f07b26" if good else "#3f6fe8")
-    content = io.BytesIO()
-    canvas.save(content, "PNG")
-    path.write_bytes(content.getvalue())
-
-
-def _inside_image(image: TissueImage) -> NDArray[np.bool_]:
-    """Return which spots lie inside the image."""
-    height, width = image.rgb.shape[:2]
-    x, y = image.spots.T
-    return np.asarray((x >= 0) & (y >= 0) & (x < width) & (y < height))
-
-
-def _pair(values: NDArray[np.float64]) -> tuple[int, int]:
-    return int(values[0]), int(values[1])
-
-
-@dataclass(frozen=True, slots=True)
-class _Inside:
-    """Image and scale that a file of 10x brings along."""
-
-    rgb: NDArray[np.uint8]
-    scale: float
-    source: str
-
-
-def _inside(file: h5py.File) -> _Inside | None:
-    """Return the finest image of ``uns['spatial']`` with its scale factor."""
-    spatial = file.get("uns/spatial")
-    if not isinstance(spatial, h5py.Group) or not len(spatial):
-        return None
-    library = next(iter(spatial))
-    images = spatial.get(f"{library}/images")
-    if not isinstance(images, h5py.Group) or not len(images):
-        return None
-    name = next((n for n in ("hires", "lowres") if n in images), next(iter(images)))
-    place = f"uns['spatial']['{library}']"
-    factor = spatial.get(f"{library}/scalefactors/tissue_{name}_scalef")
-    if factor is None:
-        fault = Fault(
-            f"the image '{name}' has no scale factor", f"{place}['scalefactors']",
-            f"tissue_{name}_scalef, pixels of the image per unit of obsm['spatial']",
-            "Add it, or send the image by itself with its scale.",
-        )  # fmt: skip
-        raise BadFile(Path(file.filename).name, [fault])
-    return _Inside(
-        _bytes_of(np.asarray(images[name])), float(np.asarray(factor)), f"{place} {name}"
-    )
-
-
-def _bytes_of(values: NDArray[Any]) -> NDArray[np.uint8]:
-    """Return an image of 10x, bytes or shares, as RGB bytes."""
-    if values.dtype != np.uint8:
-        top = 255.0 if float(values.max(initial=0)) <= 1.0 else 1.0
-        values = np.clip(values * top, 0, 255).astype(np.uint8)
-    if values.ndim == 2:
-        values = np.repeat(values[:, :, None], 3, axis=2)
-    return np.ascontiguousarray(values[:, :, :3])
-
-
-def _rows(file: h5py.File, section: SectionData) -> NDArray[np.int64]:
-    """Return the rows of the file that the spots of a section are in."""
-    obs = file["obs"]
-    index = obs.attrs.get("_index", "_index")
-    names = [n.decode() if isinstance(n, bytes) else str(n) for n in obs[index][:]]
-    place = {name: i for i, name in enumerate(names)}
-    try:
-        return np.array([place[str(name)] for name in section.names], np.int64)
-    except KeyError as error:
-        raise BadRequest(
-            f"Spot {error} of section '{section.title}' is not among the names of obs.",
-            "Let the index of obs hold the names of spots.",
-        ) from error
-
-
-def _places(
-    file: h5py.File, pixels: str, rows: NDArray[np.int64]
-) -> tuple[NDArray[np.float64], str]:
-    """Return pixel coordinates of some rows, and their field."""
-    obsm = file.get("obsm", {})
-    there = list(obsm)
-    tried = [pixels.removeprefix("obsm/")] if pixels else [*PIXELS]
-    if not pixels and "uns/spatial" in file:
-        tried.append("spatial")
-    found = next((name for name in tried if name in there), None)
-    if found is None:
-        listed = ", ".join(f"obsm/{name}" for name in there) or "nothing"
-        fault = Fault(
-            f"no pixel coordinates; obsm has {listed}", f"obsm['{tried[0]}']",
-            "x and y of each spot in pixels of the image, and scale factors where they are of "
-            "another resolution",
-            "Name the field (--pixels obsm/KEY) and the scale (--scale), or --pixels stretch "
-            "where the image covers the grid of spots.",
-        )  # fmt: skip
-        raise BadFile(Path(file.filename).name, [fault])
-    return np.asarray(obsm[found][:], np.float64)[rows, :2], found
-
-
-def _scale_of(file: h5py.File, field: str, rgb: NDArray[np.uint8], reduced: float) -> float:
-    """Return pixels of an image file per unit: 1, unless it is one of the sizes that 10x names."""
-    spatial = file.get("uns/spatial")
-    if field != "spatial" or not isinstance(spatial, h5py.Group) or not len(spatial):
-        return 1.0
-    library = next(iter(spatial))
-    size = np.array(rgb.shape[:2]) * reduced
-    for name in ("hires", "lowres"):
-        shown = spatial.get(f"{library}/images/{name}")
-        factor = spatial.get(f"{library}/scalefactors/tissue_{name}_scalef")
-        if shown is not None and factor is not None and (size == shown.shape[:2]).all():
-            return float(np.asarray(factor))
-    return 1.0
-
-
-def _draft(picture: Any, name: str) -> None:
-    """Read a JPEG at a part of its size; refuse others that are too large."""
-    width, height = picture.size
-    part = int(np.ceil(np.sqrt(width * height / MOST_PIXELS)))
-    if picture.format == "JPEG" and part <= 8:
-        picture.draft("RGB", (width // part, height // part))
-        if picture.size[0] * picture.size[1] <= MOST_PIXELS:
-            return
-    raise TooLarge(
-        f"'{name}' has {width:,} x {height:,} pixels; {MOST_PIXELS:,} are read at most.",
-        f"Save it at 1/{part} of its size and give the scale (--scale {1 / part:.3g}).",
-        "Large JPEG images are read at a half, a quarter or an eighth of their size; what is read "
-        "is looked at in blocks, spots are fitted in tiles.",
-    )
+def _framed(image: TissueImage, frame: Frame) -> Picture:
+    """Return what a frame shows of an image, reduced as far as it asks."""
+    seen = image.read(frame.reduce, (frame.left, frame.top, frame.right, frame.bottom))
+    rest = frame.reduce // seen.reduced
+    return Picture(reduced(seen.rgb, rest), rest * seen.reduced, seen.left, seen.top)

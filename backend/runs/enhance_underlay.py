@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from backend.core.data import SectionData
+from backend.intake.picture import reduced
 from backend.runs.enhance_image import TissueImage
 
 #: Longest side of the picture, pixels.
@@ -44,11 +45,15 @@ def write_underlay(path: Path, image: TissueImage, section: SectionData) -> list
     turn = np.linalg.lstsq(design, image.spots, rcond=None)[0]
     # From pixels of the picture to the section, and on to pixels of the image.
     back = np.vstack([np.eye(2) * step, low]) @ turn[:2] + [[0, 0], [0, 0], turn[2]]
-    matrix = (back[0, 0], back[1, 0], back[2, 0], back[0, 1], back[1, 1], back[2, 1])
-    whole = Image.fromarray(image.rgb)
+    corners = np.array([[0, 0], [size[0], 0], [0, size[1]], size]) @ back[:2] + back[2]
+    left, top = (int(v) for v in np.floor(corners.min(axis=0)) - 2)
+    right, bottom = (int(v) for v in np.ceil(corners.max(axis=0)) + 2)
     shrink = max(int(np.sqrt(abs(np.linalg.det(back[:2])))), 1)
-    if shrink > 1:
-        whole, matrix = whole.reduce(shrink), tuple(value / shrink for value in matrix)
+    seen = image.read(shrink, (left, top, right, bottom))
+    whole = Image.fromarray(reduced(seen.rgb, shrink // seen.reduced))
+    by = seen.reduced * (shrink // seen.reduced)
+    place = (back - [[0, 0], [0, 0], [seen.left, seen.top]]) / by
+    matrix = (place[0, 0], place[1, 0], place[2, 0], place[0, 1], place[1, 1], place[2, 1])
     picture = whole.transform(
         (int(size[0]), int(size[1])), Image.Transform.AFFINE, matrix,
         Image.Resampling.BILINEAR, fillcolor=(255, 255, 255),

@@ -456,7 +456,8 @@ class Backend:
 
     def spots(self, upload: str, owner: str) -> dict[str, Any]:
         """Return what a finished upload of spots holds and how its image fits."""
-        return spots_card(self.uploads, upload, owner, self.settings.limits)
+        card = spots_card(self.uploads, upload, owner, self.settings.limits)
+        return {**card, "network": self.settings.image_weights.is_file()}
 
     def spots_usable(self, upload: str, owner: str) -> None:
         """Raise BadFile if a finished upload cannot be enhanced."""

@@ -35,6 +35,7 @@ class EnhanceAsked:
     mode: str = "default"
     law: str = "nb"
     seeds: int = 3
+    features: str = "bank"
 
 
 def enhance(work: Work) -> Mapping[str, Any]:
@@ -55,7 +56,7 @@ def enhance(work: Work) -> Mapping[str, Any]:
         name, path, slide = sent(work)
         image = ImageChoice(
             slide, asked.pixels, asked.scale or None, asked.use_image,
-            underlay=work.folder / "underlay.jpg",
+            underlay=work.folder / "underlay.jpg", weights=_weights(work, asked),
         )  # fmt: skip
         sections, result = enhance_file(
             path, params, ctx, image=image, section=asked.section, mapping=_mapping(work, name),
@@ -129,6 +130,8 @@ def checked(asked: EnhanceAsked) -> EnhanceAsked:
         wrong.append(f"mode '{asked.mode[:20]}'; give default or generative")
     if asked.law not in ("nb", "poisson"):
         wrong.append(f"law '{asked.law[:20]}'; give nb or poisson")
+    if asked.features not in ("bank", "cnn"):
+        wrong.append(f"features '{asked.features[:20]}'; give bank or cnn")
     if not 1 <= asked.seeds <= MOST_SEEDS:
         wrong.append(f"{asked.seeds} seeds; give 1 to {MOST_SEEDS}")
     if asked.scale < 0:
@@ -140,6 +143,25 @@ def checked(asked: EnhanceAsked) -> EnhanceAsked:
 
 def _shape(text: str) -> Literal["", "square", "hexagon"]:
     return "square" if text == "square" else "hexagon" if text == "hexagon" else ""
+
+
+def _weights(work: Work, asked: EnhanceAsked) -> Path | None:
+    """Return the operator's weights of the image network, if it is asked for.
+
+    Raises
+    ------
+    BadRequest
+        If there are none; nobody can send any.
+    """
+    if asked.features != "cnn":
+        return None
+    path = work.settings.image_weights
+    if not path.is_file():
+        raise BadRequest(
+            "This server has no weights of an image network.",
+            f"Whoever runs it can put {path.name} into its data folder; 'bank' needs none.",
+        )
+    return path
 
 
 def _mapping(work: Work, name: str) -> ReadMapping:

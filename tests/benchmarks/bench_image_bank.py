@@ -13,7 +13,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from backend.intake.picture import picture_size, read_picture
-from backend.models.soscope.image_bank import image_bank
+from backend.models.soscope.image_bank import frame_of, image_bank
 
 SPLIT = np.array([[-1, -1], [1, -1], [-1, 1], [1, 1]]) / 4
 
@@ -24,15 +24,17 @@ def main(table: str, folder: str) -> None:
         rows = (data.obs["section"] == path.name.split("_")[0]).to_numpy()
         spots = np.asarray(data.obsm["pixel"])[rows].astype(float)
         pitch = float(np.median(cKDTree(spots).query(spots, 2)[0][:, 1]))
+        size = picture_size(path)
         fine = (spots[:, None] + pitch * SPLIT).reshape(-1, 2)
         for name, centres, apart in (("spots", spots, pitch), ("2 x 2", fine, pitch / 2)):
             begin = time.perf_counter()
-            picture = read_picture(path, apart)
+            frame = frame_of(size[::-1], centres, apart)
+            box = (frame.left, frame.top, frame.right, frame.bottom)
+            picture = read_picture(path, frame.reduce, box)
             read = time.perf_counter() - begin
-            image_bank(picture.rgb, centres / picture.reduced, apart / picture.reduced)
+            image_bank(picture.rgb, picture.places(centres), apart / picture.reduced)
             done = time.perf_counter() - begin - read
-            size = "{} x {}".format(*picture_size(path))
-            line = f"{path.name} {size} {name}: read {read:.2f} s, bank {done:.2f} s"
+            line = f"{path.name} {size[0]} x {size[1]} {name}: read {read:.2f} s, bank {done:.2f} s"
             sys.stdout.write(line + "\n")
 
 

@@ -151,6 +151,10 @@ def test_spots_outside_the_image_are_told_and_stop_the_run():
     good = {**files, "card": card(0.0)}
     assert "100 % of the spots lie inside" in text(html.Div(form.check(good)))
     assert not form.offer_files(good, "C2", "2", 500, "default", "use").disabled
+    assert "server's network" not in str(form.check(good))
+    assert "server's network" in str(form.check({**good, "card": {**card(0.0), "network": True}}))
+    network = form.offer_files(good, "C2", "2", 500, "default", "network")
+    assert '"features": "cnn"' in getattr(network, "data-value")
     asked = form.offer_files(good, "C2", "2", 500, "generative", "use")
     assert '"mode": "generative"' in getattr(asked, "data-value")
 

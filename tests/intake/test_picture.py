@@ -25,7 +25,7 @@ def test_the_size_is_known_without_the_pixels(tmp_path):
 
 
 def test_a_fine_jpeg_is_reduced_while_it_is_decoded(tmp_path):
-    read = read_picture(image(tmp_path / "a.jpg", (800, 400)), pitch=300)
+    read = read_picture(image(tmp_path / "a.jpg", (800, 400)), reduce=4)
     assert read.reduced == 4
     assert read.rgb.shape == (100, 200, 3)
 

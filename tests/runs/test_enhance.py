@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from safetensors.numpy import save_file
 from scipy.sparse import csr_matrix
 
 from backend.core.errors import AtlasError, BadFile, BadRequest
@@ -18,7 +19,7 @@ from backend.models.soscope.tasks import EnhanceParams
 from backend.runs.enhance import ImageChoice, enhance_file
 from backend.runs.enhance_atlas import write_enhanced_atlas
 from backend.store.atlas import Atlas
-from tests.models.soscope.planted import grid
+from tests.models.soscope.planted import grid, random_weights
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +80,18 @@ def test_spots_outside_the_image_are_refused_with_an_overlay(spots: Path, tmp_pa
         run(spots, wrong)
     assert str(overlay) in str(raised.value)
     with Image.open(overlay) as picture:
-        assert picture.size[0] > 1000
+        assert max(picture.size) > 400
+
+
+def test_a_network_describes_the_image_where_weights_are_given(spots: Path, tmp_path: Path) -> None:
+    weights = tmp_path / "w.safetensors"
+    save_file(random_weights(), weights)
+    slide = ImageChoice(spots.with_name("slide.png"), weights=weights)
+    about = run(spots, slide)[1].figures["image"]  # type: ignore[index]
+    assert about["features"] == "cnn"
+    assert about["weights"]["name"] == "w.safetensors"
+    with pytest.raises(BadFile, match="no such file"):
+        run(spots, ImageChoice(spots.with_name("slide.png"), weights=tmp_path / "none"))
 
 
 def test_an_image_without_pixel_coordinates_is_refused(spots: Path, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ def test_a_turned_image_lies_under_the_section(tmp_path):
     rgb = np.full((360, 240, 3), 255, np.uint8)
     rgb[325:355, 185:215] = (255, 0, 0)
     left, top, right, bottom = write_underlay(
-        tmp_path / "u.jpg", TissueImage(rgb, spots, "x"), section
+        tmp_path / "u.jpg", TissueImage((240, 360), spots, "x", rgb), section
     )
     picture = np.asarray(Image.open(tmp_path / "u.jpg")).astype(int)
     assert max(picture.shape) == SIDE

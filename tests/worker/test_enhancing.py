@@ -74,9 +74,40 @@ def test_an_upload_becomes_sections_of_subspots_beside_its_spots(
     assert counts == {"rate": 400, "spots": 100, "split": 400}
 
 
+def test_a_network_is_used_only_where_the_operator_put_its_weights(
+    client: FlaskClient, tmp_path: Path
+) -> None:
+    upload = send(client, spots(tmp_path / "spots.h5ad"))
+    asked = {
+        "model": "soscope", "verb": "enhance", "params": {"features": "cnn"},
+        "inputs": {"spots": upload},
+    }  # fmt: skip
+    assert not client.get(f"/api/uploads/{upload}/spots").get_json()["card"]["network"]
+    job = client.post("/api/jobs", json=asked).get_json()["job"]
+    assert job["state"] == "failed"
+    assert "no weights of an image network" in job["error"]["message"]
+    (tmp_path / "data" / "image_weights.safetensors").write_bytes(b"no weights")
+    assert client.get(f"/api/uploads/{upload}/spots").get_json()["card"]["network"]
+    again = {**asked, "params": {"features": "cnn", "seed": 1}}
+    job = client.post("/api/jobs", json=again).get_json()["job"]
+    assert "cannot be read" in str(job["error"])
+
+
 def test_everything_out_of_bounds_is_named_at_once() -> None:
-    wrong = EnhanceAsked(1, "round", -1, 1, scale=-1.0, mode="magic", law="gauss", seeds=0)
+    wrong = EnhanceAsked(
+        1, "round", -1, 1, scale=-1.0, mode="magic", law="gauss", seeds=0, features="x"
+    )
     with pytest.raises(BadRequest) as raised:
         checked(wrong)
-    named = ("factor 1", "round", "-1 genes", "1 domains", "-1.0", "magic", "gauss", "0 seeds")
+    named = (
+        "factor 1",
+        "round",
+        "-1 genes",
+        "1 domains",
+        "-1.0",
+        "magic",
+        "gauss",
+        "0 seeds",
+        "features",
+    )
     assert all(word in str(raised.value) for word in named)

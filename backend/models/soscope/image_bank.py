@@ -69,7 +69,7 @@ def image_bank(
     BadRequest
         If the image is not RGB bytes, or subspots are smaller than a pixel.
     """
-    _check(rgb, centres, pitch)
+    check_image(rgb, centres, pitch)
     frame = frame_of(rgb.shape[:2], centres, pitch)
     seen = _reduced(rgb, frame)
     scale = pitch / frame.reduce
@@ -84,17 +84,39 @@ def image_bank(
 
 def frame_of(shape: tuple[int, ...], centres: NDArray[np.floating], pitch: float) -> Frame:
     """Return what has to be seen of an image (h, w) for subspots at some pixels."""
-    margin = 3 * COARSE_WINDOWS[-1] * pitch
+    return framed(shape, centres, pitch, ENOUGH_PIXELS, 3 * COARSE_WINDOWS[-1] * pitch)
+
+
+def framed(
+    shape: tuple[int, ...],
+    centres: NDArray[np.floating],
+    pitch: float,
+    enough: float,
+    margin: float,
+) -> Frame:
+    """Return the part of an image around subspots, reduced so that it can be looked at in time.
+
+    Parameters
+    ----------
+    shape : (h, w)
+    centres : (n, 2) float
+    pitch : float
+        Distance of neighbouring subspots, pixels.
+    enough : float
+        Pixels per pitch that need not be exceeded.
+    margin : float
+        Pixels that are seen around the outermost subspots.
+    """
     low = np.floor(np.maximum(centres.min(axis=0) - margin, 0)).astype(int)
-    high = np.ceil(np.minimum(centres.max(axis=0) + margin, shape[::-1])).astype(int)
+    high = np.ceil(np.minimum(centres.max(axis=0) + margin, shape[1::-1])).astype(int)
     area = float(np.prod(np.maximum(high - low, 1)))
-    reduce = max(int(pitch / ENOUGH_PIXELS), int(np.ceil((area / MOST_PIXELS) ** 0.5)), 1)
+    reduce = max(int(pitch / enough), int(np.ceil((area / MOST_PIXELS) ** 0.5)), 1)
     # However large the slide, a subspot keeps some pixels.
     reduce = min(reduce, max(int(pitch / 8), 1))
     return Frame(int(low[0]), int(low[1]), int(high[0]), int(high[1]), reduce)
 
 
-def _check(rgb: NDArray[np.uint8], centres: NDArray[np.floating], pitch: float) -> None:
+def check_image(rgb: NDArray[np.uint8], centres: NDArray[np.floating], pitch: float) -> None:
     """Raise unless the image is RGB bytes, holds some subspots, and shows them."""
     if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
         raise BadRequest(

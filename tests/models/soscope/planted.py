@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from backend.models.soscope.image_weights import expected_shapes
 from backend.models.soscope.layouts import Layout, merged
 
 
@@ -43,3 +44,16 @@ def planted(side: int = 24, genes: int = 40, seed: int = 0, origin: int = 0) -> 
     totals = csr_matrix(layout.sums() @ truth[rows])
     expected = np.exp(log)[rows]
     return Planted(layout, truth[rows], expected, totals, features[rows].astype(np.float32))
+
+
+def random_weights(seed: int = 0) -> dict[str, np.ndarray]:
+    """Return weights that keep values of about one through all stages."""
+    rng = np.random.default_rng(seed)
+    found = {}
+    for name, shape in expected_shapes().items():
+        fan = float(np.prod(shape[1:])) if len(shape) > 1 else 1.0
+        values = rng.normal(0, np.sqrt(2 / fan), shape) if len(shape) > 1 else np.ones(shape)
+        if name.endswith(("bias", "running_mean")):
+            values = rng.normal(0, 0.1, shape)
+        found[name] = values.astype(np.float32)
+    return found
