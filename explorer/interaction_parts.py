@@ -142,6 +142,17 @@ def type_options(backend: Backend, section: str, label: str) -> list[dict[str, s
     ]  # fmt: skip
 
 
+def first_types(backend: Backend, section: str, label: str, names: list[str]) -> list[str]:
+    """Return the two of some types that touch most: the commonest two often never do."""
+    key = LayerKey.parse(label)
+    try:
+        categories = backend.layer(section, key).categories
+        found = [categories[c].name for c in backend.most_touching(section, key, RADIUS)]
+    except AtlasError:
+        found = []
+    return found if len(found) == 2 and set(found) <= set(names) else (names + ["", ""])[:2]
+
+
 def parts_row(at: InteractionsAt, is_genes: bool) -> html.Div:
     """Return the choice of what is shown of a result."""
     parts = GENE_PARTS if is_genes else PARTNER_PARTS

@@ -84,6 +84,7 @@ class Backend:
         self.jobs = jobs or JobQueue(settings)
         self.uploads = Uploads(settings)
         self._counts = lru_cache(maxsize=2048)(self._count)
+        self._touching = lru_cache(maxsize=256)(self._find_touching)
         self._answers = lru_cache(maxsize=4)(self._open_answers)
         self._points = lru_cache(maxsize=4)(self._sample_points)
         self._spots_of = lru_cache(maxsize=2)(self._find_spots)
@@ -262,6 +263,16 @@ class Backend:
     def _count(self, section: str, key: LayerKey, version: int) -> tuple[int, ...]:
         plane, inner = self.planes.of(section)
         return tuple(int(c) for c in summary.counts(plane, inner, key, None))
+
+    def most_touching(self, section: str, key: LayerKey, radius: float) -> tuple[int, ...]:
+        """Return the codes of the two classes with most contacts; none where none touch."""
+        return self._touching(section, key, radius, self.planes.of(section)[0].atlas.version)
+
+    def _find_touching(
+        self, section: str, key: LayerKey, radius: float, version: int
+    ) -> tuple[int, ...]:
+        plane, inner = self.planes.of(section)
+        return summary.most_touching(plane, inner, key, radius)
 
     def composition(
         self, section: str, key: LayerKey, within: tuple[LayerKey, int] | None = None

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from backend.analysis.composition import Anchor, anchors, count_codes, crosstab
 from backend.core.data import SectionInfo
@@ -15,6 +16,9 @@ from backend.core.geometry import Bounds
 from backend.core.layers import MISSING, LayerKey
 from backend.service.planes import MONTAGE, Plane
 from backend.store.atlas import Atlas
+
+#: Cells among which neighbours are counted.
+TOUCHING_CELLS = 20_000
 
 
 def rows_of(atlas: Atlas, section: str) -> slice:
@@ -51,6 +55,28 @@ def counts(plane: Plane, section: str, key: LayerKey, view: Bounds | None) -> ND
     for info in _chosen(atlas, section):
         total += count_codes(_codes_in_view(plane, info, key, view), n)
     return total
+
+
+def most_touching(plane: Plane, section: str, key: LayerKey, radius: float) -> tuple[int, ...]:
+    """Return the two classes of a label whose cells are most often neighbours, the commoner first.
+
+    None where no two classes touch. Cells are sorted by place, so a large section is answered from
+    20,000 cells in a row.
+    """
+    atlas = plane.atlas
+    require_label(atlas, key)
+    info = atlas.section(section)
+    middle = info.first + max((info.n_cells - TOUCHING_CELLS) // 2, 0)
+    rows = slice(middle, middle + min(info.n_cells, TOUCHING_CELLS))
+    codes = np.asarray(atlas.label(key.name).codes[rows])
+    ends = cKDTree(np.asarray(atlas.xy[rows])).query_pairs(radius, output_type="ndarray")
+    pairs = np.sort(codes[ends].astype(np.int64), axis=1)
+    pairs = pairs[(pairs[:, 0] != MISSING) & (pairs[:, 0] != pairs[:, 1])]
+    if not len(pairs):
+        return ()
+    found, times = np.unique(pairs, axis=0, return_counts=True)
+    most = found[int(times.argmax())]
+    return tuple(sorted((int(c) for c in most), key=lambda c: -int((codes == c).sum())))
 
 
 def _chosen(atlas: Atlas, section: str) -> tuple[SectionInfo, ...]:

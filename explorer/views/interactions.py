@@ -28,6 +28,7 @@ from explorer.interaction_parts import (
     WHAT_GENES,
     WHAT_PARTNERS,
     empty_words,
+    first_types,
     gene_summary,
     partner_summary,
     partners_part,
@@ -141,8 +142,9 @@ def register(app: Dash, backend: Backend) -> None:
             return (no_update,) * 4
         options = type_options(backend, str(tool["section"]), str(label))
         names = [o["value"] for o in options]
-        kept = [first, second] if {first, second} <= set(names) else (names + ["", ""])[:2]
-        return options, options, *kept
+        if {first, second} <= set(names):
+            return options, options, first, second
+        return options, options, *first_types(backend, str(tool["section"]), str(label), names)
 
     @app.callback(
         Output(RUN_PARTNERS, "children"),

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from backend.core.layers import LayerKey
 from backend.service import Backend
 from explorer.gene_overlay import overlay_of
 from explorer.interaction_figures import (
@@ -19,6 +20,7 @@ from explorer.interaction_figures import (
 from explorer.interaction_parts import (
     PARTNER_LAYER,
     empty_words,
+    first_types,
     gene_summary,
     partner_summary,
     partners_part,
@@ -216,6 +218,14 @@ def test_a_test_of_gene_pairs_names_two_types(backend: Backend) -> None:
     }  # fmt: skip
     assert asked["inputs"] == {"sections": ["alpha"]}
     assert "two types" in text(run_genes(backend, "alpha", "label:type", ("", ""), "", None))
+
+
+def test_types_that_touch_stand_first(backend: Backend) -> None:
+    names = [o["value"] for o in type_options(backend, "alpha", "label:type")]
+    categories = backend.layer("alpha", LayerKey("label", "type")).categories
+    codes = backend.most_touching("alpha", LayerKey("label", "type"), 30.0)
+    assert first_types(backend, "alpha", "label:type", names) == [categories[c].name for c in codes]
+    assert first_types(backend, "alpha", "label:type", ["only"]) == ["only", ""]
 
 
 def run_of(parts: Any) -> dict[str, Any]:

@@ -229,3 +229,19 @@ def test_a_new_version_on_disk_is_picked_up(tmp_path: Path) -> None:
     _embed(path)
     backend.planes._checked -= 60
     assert backend.atlas_info()["has_imputation"] is True
+
+
+def test_the_classes_that_touch_most_are_found_whatever_their_order(backend: Backend) -> None:
+    found = backend.most_touching("alpha", TYPE, 30.0)
+    plane, inner = backend.planes.of("alpha")
+    info = plane.atlas.section(inner)
+    xy = np.asarray(plane.atlas.xy[info.rows], dtype=np.float64)
+    codes = np.asarray(plane.atlas.label("type").codes[info.rows])
+    near = np.linalg.norm(xy[:, None] - xy[None], axis=-1) <= 30
+    times = {
+        (a, b): int(near[np.ix_(codes == a, codes == b)].sum())
+        for a in set(codes.tolist()) for b in set(codes.tolist()) if 0 <= a < b
+    }  # fmt: skip
+    most = max(times.values())
+    assert times[min(found), max(found)] == most > 0
+    assert backend.most_touching("alpha", TYPE, 1e-6) == ()
