@@ -12,6 +12,7 @@ import numpy as np
 
 from backend.core.errors import BadCheckpoint, StoreExists
 from backend.core.job import RunContext
+from backend.models.spatialformer.transformer.closed_form import begin_closed_form
 from backend.models.spatialformer.transformer.corpus import Corpus, make_corpus
 from backend.models.spatialformer.transformer.keep import (
     MODEL,
@@ -74,6 +75,9 @@ def train_former(
         prior = float(training.losses.pop("prior", 0.0))
     else:
         prior = _learn_prior(training, corpus, gathered, ctx)
+        if params.begin == "closed-form":
+            ctx.step(0.025, "Gene embeddings in closed form")
+            begin_closed_form(training.model, corpus, ctx.seed)
 
     def keep(now: Training) -> None:
         with_prior = replace(now, losses={**now.losses, "prior": prior})

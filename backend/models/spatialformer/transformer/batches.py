@@ -40,7 +40,9 @@ class Batch:
     windows : list of (slice, slice)
         Rows of each window in ``first`` and in ``second``.
     near, weight : list of (k, l)
-        Of each window, as ``pair_targets`` gives them.
+        Of each window, as ``pair_targets`` gives them, for second cells.
+    all_near, all_weight : list of (k, k)
+        The same for all cells of each window.
     together, block : (m, t, t) bool
         Co-occurrence of the cells ``seen`` (m,), which may be none.
     """
@@ -52,13 +54,19 @@ class Batch:
     windows: list[tuple[slice, slice]]
     near: list[Tensor]
     weight: list[Tensor]
+    all_near: list[Tensor]
+    all_weight: list[Tensor]
     seen: Tensor
     together: Tensor
     block: Tensor
 
 
 def draw_batch(
-    corpus: Corpus, shape: tuple[int, int, int], longest: int, random: np.random.Generator
+    corpus: Corpus,
+    shape: tuple[int, int, int],
+    longest: int,
+    random: np.random.Generator,
+    hard: float = 0.5,
 ) -> Batch:
     """Return windows of sections drawn with a chance of the root of their size.
 
@@ -70,13 +78,15 @@ def draw_batch(
     longest : int
         Tokens of a pair, at most.
     random : numpy Generator
+    hard : float
+        Share of hard ones in the weight of negatives.
     """
     share = np.sqrt([min(lesson.cells.n_cells, LARGE) for lesson in corpus.lessons])
     drawn = random.choice(len(share), shape[0], p=share / share.sum())
     genes: list[Ids] = []
     meta: list[Ids] = []
     owners: list[tuple[Lesson, int]] = []
-    slices, near, weight = [], [], []
+    slices, some, every = [], [], []
     again: list[int] = []
     for lesson in (corpus.lessons[i] for i in drawn):
         rows = draw_window(lesson.places, shape[1], random)
@@ -86,9 +96,8 @@ def draw_batch(
         genes += [_thinned(lesson.cells.of(r), random)[: genes_each(longest)] for r in rows]
         meta += [lesson.meta] * len(rows)
         owners += [(lesson, int(r)) for r in rows]
-        truth, counts = pair_targets(lesson.places.xy[rows], twice)
-        near.append(torch.from_numpy(truth))
-        weight.append(torch.from_numpy(counts))
+        some.append(_told_pairs(lesson, rows, twice, hard))
+        every.append(_told_pairs(lesson, rows, np.arange(len(rows)), hard))
     one = single_input(genes, meta, longest)
     two = single_input([genes[i] for i in again], [meta[i] for i in again], longest, role=2)
     size = (corpus.vocabulary.first_gene, len(corpus.vocabulary))
@@ -97,8 +106,14 @@ def draw_batch(
     seen, together, block = _co_targets(one, owners)
     return Batch(
         _tensors(hidden, one.types), _tensors(other, two.types), torch.from_numpy(told),
-        torch.from_numpy(one.tokens), slices, near, weight, seen, together, block,
+        torch.from_numpy(one.tokens), slices, [n for n, _ in some], [w for _, w in some],
+        [n for n, _ in every], [w for _, w in every], seen, together, block,
     )  # fmt: skip
+
+
+def _told_pairs(lesson: Lesson, rows: Ids, second: Ids, hard: float) -> tuple[Tensor, Tensor]:
+    near, weight = pair_targets(lesson.places.xy[rows], second, hard)
+    return torch.from_numpy(near), torch.from_numpy(weight)
 
 
 def _next(start: int, count: int) -> slice:

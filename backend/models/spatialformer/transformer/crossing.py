@@ -21,7 +21,7 @@ from torch import Tensor
 
 from backend.core.errors import BadCheckpoint
 from backend.models.spatialformer.transformer.blocks import alibi_slopes
-from backend.models.spatialformer.transformer.network import Former
+from backend.models.spatialformer.transformer.network import Former, apart_together
 
 #: Cells times cells scored at once.
 GRID = 32768
@@ -32,7 +32,8 @@ class First:
     """Cells that stand first: what CLS brings to the last softmax.
 
     cls : (n, D); query : (n, H, w); mixed : (n, H, w) own values as CLS mixes them;
-    total : (n, H) log of the sum of exponentials; length : (n,) tokens.
+    total : (n, H) log of the sum of exponentials; length : (n,) tokens; pooled : (n, D) for the
+    match, (n, 0) where the model has none.
     """
 
     cls: Tensor
@@ -40,25 +41,28 @@ class First:
     mixed: Tensor
     total: Tensor
     length: Tensor
+    pooled: Tensor
 
     def rows(self, keep: slice) -> First:
         """Return some of the cells."""
         return First(
-            self.cls[keep], self.query[keep], self.mixed[keep], self.total[keep], self.length[keep]
-        )
+            self.cls[keep], self.query[keep], self.mixed[keep], self.total[keep],
+            self.length[keep], self.pooled[keep],
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Second:
-    """Cells that stand second: keys and values (n, H, t, w), and minus infinity at padding."""
+    """Cells that stand second: keys and values (n, H, t, w), minus infinity at padding, pooled."""
 
     key: Tensor
     value: Tensor
     bias: Tensor
+    pooled: Tensor
 
     def rows(self, keep: slice) -> Second:
         """Return some of the cells."""
-        return Second(self.key[keep], self.value[keep], self.bias[keep])
+        return Second(self.key[keep], self.value[keep], self.bias[keep], self.pooled[keep])
 
 
 def refuse_joint(model: Former) -> None:
@@ -87,12 +91,12 @@ def cls_alone(model: Former, tokens: Tensor, types: Tensor) -> Tensor:
 
 
 def _before(model: Former, tokens: Tensor, types: Tensor) -> Tensor:
-    x = model.embed(tokens, types)
     alone, _ = model.biases(types)
-    for block in list(model.blocks)[:-1]:
-        x = block(x, types, alone, True)
-    out: Tensor = model.last.convolution(x, types, True)
-    return out
+    return model.before(tokens, types, (alone, alone))
+
+
+def _pooled(model: Former, x: Tensor, types: Tensor, role: int) -> Tensor:
+    return x.new_zeros(len(x), 0) if model.match is None else model.match.pool(x, types, role)
 
 
 def as_first(model: Former, x: Tensor, types: Tensor) -> First:
@@ -102,14 +106,15 @@ def as_first(model: Former, x: Tensor, types: Tensor) -> First:
     query = q[:, :, 0] * attention.width**-0.5  # (n, H, w)
     logits = torch.einsum("nhw,nhtw->nht", query, k) + _bias(types, attention.heads)
     mixed = torch.einsum("nht,nhtw->nhw", logits.softmax(-1), v)
-    return First(x[:, 0], query, mixed, logits.logsumexp(-1), (types > 0).sum(1))
+    total, length = logits.logsumexp(-1), (types > 0).sum(1)
+    return First(x[:, 0], query, mixed, total, length, _pooled(model, x, types, 1))
 
 
 def as_second(model: Former, x: Tensor, types: Tensor) -> Second:
     """Return the cells as second ones, from ``before_softmax``."""
     attention = model.last.attention
     _, k, v = attention.split(x)
-    return Second(k, v, _bias(types, attention.heads))
+    return Second(k, v, _bias(types, attention.heads), _pooled(model, x, types, 2))
 
 
 def _bias(types: Tensor, heads: int) -> Tensor:
@@ -132,7 +137,9 @@ def cross(model: Former, first: First, second: Second) -> Tensor:
     cls = first.cls[:, None].expand(a, b, -1).reshape(a * b, 1, -1)
     state = attention.finish(cls, both.reshape(a * b, 1, -1))
     out: Tensor = model.pair(state[:, 0]).view(a, b, 2)
-    return out
+    if model.match is None:
+        return out
+    return out + apart_together(model.match(first.pooled[:, None], second.pooled[None]))
 
 
 def cross_all(model: Former, first: First, second: Second) -> np.ndarray:

@@ -9,6 +9,7 @@ published code has it (the paper: all supervised tasks).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import torch
@@ -25,11 +26,20 @@ ALPHA, GAMMA = 0.25, 2.0
 
 
 class Uncertainty(nn.Module):
-    """The learnt variance of each task."""
+    """The learnt variance of each task.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    expected : mapping of float
+        First losses; s begins at their logarithms, where the terms of all tasks weigh as much. 0 as
+        published where a task is absent: then the masked tokens, whose loss is ten times that of
+        pairs, lead the gradient until s has been learnt.
+    """
+
+    def __init__(self, expected: Mapping[str, float] | None = None) -> None:
         super().__init__()
-        self.s = nn.Parameter(torch.zeros(len(TASKS)))
+        first = [math.log((expected or {}).get(task, 1.0)) for task in TASKS]
+        self.s = nn.Parameter(torch.tensor(first))
 
     def forward(self, losses: Mapping[str, Tensor], weight: float) -> Tensor:
         """Return the total of the tasks that have a loss; ``weight`` is lambda."""

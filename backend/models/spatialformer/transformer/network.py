@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from backend.models.spatialformer.transformer.blocks import Block, alibi
+from backend.models.spatialformer.transformer.match import Match
 from backend.models.spatialformer.transformer.size import Size
 from backend.models.spatialformer.transformer.vocabulary import PAD
 
@@ -73,6 +74,9 @@ class Former(nn.Module):
         self.pair = nn.Linear(size.width, 2, bias=False)
         heads = {"additive": Additive, "bilinear": Bilinear}
         self.together = heads[size.co_head](size)
+        self.match = Match(size) if size.pair_head == "match" else None
+        if self.match is not None:
+            self.kinds[2] = self.kinds[1]
 
     @property
     def last(self) -> Block:
@@ -109,16 +113,38 @@ class Former(nn.Module):
         tokens, types : (b, t) int64
             As ``single_input`` and ``pair_input`` give them.
         """
-        x = self.embed(tokens, types)
         alone, meet = self.biases(types)
-        for i, block in enumerate(self.blocks):
-            x = block(x, types, alone if i < self.size.apart else meet, self.size.apart > 0)
-        return x
+        x = self.before(tokens, types, (alone, meet))
+        out: Tensor = self.last.attention(x, self._bias(len(self.blocks) - 1, (alone, meet)))
+        return out
+
+    def before(self, tokens: Tensor, types: Tensor, biases: tuple[Tensor, Tensor]) -> Tensor:
+        """Return the states that the last attention is given, (b, t, D); see ``biases``."""
+        x, inside = self.embed(tokens, types), self.size.apart > 0
+        for i, block in enumerate(list(self.blocks)[:-1]):
+            x = block(x, types, self._bias(i, biases), inside)
+        out: Tensor = self.last.convolution(x, types, inside)
+        return out
+
+    def _bias(self, block: int, biases: tuple[Tensor, Tensor]) -> Tensor:
+        return biases[0] if block < self.size.apart else biases[1]
 
     def pair_logits(self, tokens: Tensor, types: Tensor) -> Tensor:
         """Return logits (b, 2) that the two cells of each pair are apart, and together."""
-        out: Tensor = self.pair(self(tokens, types)[:, 0])
-        return out
+        biases = self.biases(types)
+        x = self.before(tokens, types, biases)
+        state = self.last.attention(x, self._bias(len(self.blocks) - 1, biases))
+        out: Tensor = self.pair(state[:, 0])
+        if self.match is None:
+            return out
+        return out + apart_together(
+            self.match(self.match.pool(x, types, 1), self.match.pool(x, types, 2))
+        )
+
+
+def apart_together(score: Tensor) -> Tensor:
+    """Return two logits (..., 2) whose difference is the score (...)."""
+    return torch.stack([-0.5 * score, 0.5 * score], dim=-1)
 
 
 def n_parameters(model: nn.Module) -> int:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from backend.core.errors import BadCheckpoint
 
 CoHead = Literal["additive", "bilinear"]
+PairHead = Literal["cls", "match"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,9 @@ class Size:
         Leading blocks in which the two cells of a pair do not see each other. 0 as published. With
         ``blocks - 1`` every cell is encoded once and pairs cost one attention of CLS (see
         ``crossing.py``).
+    pair_head : str
+        "cls" (published: a linear map of CLS), or "match": the pooled cells are compared too (see
+        ``match.py``); then both cells have the same type embedding.
     prior : bool
         Whether a gene prior is added to the token embedding.
     dropout, drop_path : float
@@ -46,6 +50,7 @@ class Size:
     co_rank: int = 128
     kernel: int = 17
     apart: int = 0
+    pair_head: PairHead = "cls"
     prior: bool = True
     dropout: float = 0.1
     drop_path: float = 0.1
@@ -61,7 +66,7 @@ class Size:
 
 
 def size_of(values: dict[str, Any]) -> Size:
-    """Return the size that a card records.
+    """Return the size that a card records; cards from before there was a match have no pair head.
 
     Raises
     ------
@@ -69,6 +74,7 @@ def size_of(values: dict[str, Any]) -> Size:
         If a field is missing or unknown.
     """
     known = {f.name for f in fields(Size)}
+    values = {"pair_head": "cls", **values}
     if set(values) != known:
         raise BadCheckpoint(
             "The checkpoint does not give the size of its transformer as this program knows it.",
@@ -85,8 +91,8 @@ def published(generation: Literal[1, 2]) -> Size:
 
 
 def small(tokens: int) -> Size:
-    """Return the size that is trained here: 128 wide, 4 blocks; cells meet in the last block."""
+    """Return the size that is trained here: 128 wide, 4 blocks, cells are matched."""
     return Size(
         tokens, width=128, blocks=4, heads=8, longest=107, co_rank=32, apart=3,
-        dropout=0.0, drop_path=0.0,
+        pair_head="match", dropout=0.0, drop_path=0.0,
     )  # fmt: skip

@@ -120,6 +120,11 @@ def genes_each(longest: int) -> int:
     return (longest - 2 * LEAD - 1) // 2
 
 
+def longest_for(genes: int) -> int:
+    """Return how many tokens a pair of cells of that many genes has."""
+    return 2 * genes + 2 * LEAD + 1
+
+
 def single_input(
     cells: Sequence[Ids], meta: Sequence[Ids], longest: int, role: int = 1
 ) -> Sequences:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import torch
@@ -23,14 +25,16 @@ from backend.models.spatialformer.transformer.crossing import (
     cross,
 )
 from backend.models.spatialformer.transformer.losses import (
+    LEAST,
     Uncertainty,
     co_weight,
     focal_loss,
     masked_loss,
     pair_loss,
 )
-from backend.models.spatialformer.transformer.network import Former
+from backend.models.spatialformer.transformer.network import Former, apart_together
 from backend.models.spatialformer.transformer.size import Size
+from backend.models.spatialformer.transformer.tokens import longest_for
 
 #: Gradients are clipped to this length.
 CLIP = 1.0
@@ -38,6 +42,9 @@ CLIP = 1.0
 BETAS = (0.9, 0.999)
 #: How much of the last losses a shown figure keeps.
 SMOOTH = 0.98
+
+
+Begin = Literal["closed-form", "random"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +63,32 @@ class TrainParams:
         Weight decay of matrices; norms, biases and variances have none.
     every : int
         Steps between checkpoints.
+    genes : int
+        Highest ranks of a cell that are read while training, at most; fewer are faster.
+    easy : float
+        Share of the schedule over which hard negatives come to weigh half; before that the easy
+        ones weigh more (0: half from the start, as published).
+    head_rate : float
+        Learning rate of the match of two cells, in terms of ``rate``.
+    begin : str
+        "closed-form": gene embeddings that part neighbours, see ``closed_form.py``; "random" as
+        published.
     half : bool
         Whether matrix products are in bfloat16, as published; softmax, norms and losses never are.
     """
 
     steps: int = 4000
     windows: int = 2
-    cells: int = 32
-    second: int = 12
+    cells: int = 48
+    second: int = 8
     rate: float = 1e-3
     warm: int = 150
     decay: float = 0.1
     every: int = 200
+    genes: int = 32
+    easy: float = 0.2
+    head_rate: float = 3.0
+    begin: Begin = "closed-form"
     half: bool = True
 
 
@@ -85,16 +106,21 @@ class Training:
 
 def start_training(size: Size, params: TrainParams, seed: int) -> Training:
     """Return a training of a new model."""
-    model, uncertainty = Former(size, seed), Uncertainty()
+    model = Former(size, seed)
+    expected = {"masked": math.log(size.tokens), "pair": math.log(2), "together": math.exp(LEAST)}
+    uncertainty = Uncertainty(expected if params.begin == "closed-form" else None)
     return Training(model, uncertainty, _optimiser(model, uncertainty, params))
 
 
 def _optimiser(model: Former, uncertainty: Uncertainty, params: TrainParams) -> torch.optim.AdamW:
-    matrices = [p for p in model.parameters() if p.dim() > 1]
-    others = [p for p in model.parameters() if p.dim() <= 1] + list(uncertainty.parameters())
+    head = [] if model.match is None else list(model.match.parameters())
+    body = [p for p in model.parameters() if all(p is not q for q in head)]
+    matrices = [p for p in body if p.dim() > 1]
+    others = [p for p in body if p.dim() <= 1] + list(uncertainty.parameters())
     groups = [
-        {"params": matrices, "weight_decay": params.decay},
-        {"params": others, "weight_decay": 0.0},
+        {"params": matrices, "weight_decay": params.decay, "times": 1.0},
+        {"params": others, "weight_decay": 0.0, "times": 1.0},
+        {"params": head, "weight_decay": 0.0, "times": params.head_rate},
     ]
     return torch.optim.AdamW(groups, lr=params.rate, betas=BETAS)
 
@@ -105,6 +131,12 @@ def learning_rate(step: int, params: TrainParams) -> float:
         return params.rate * (step + 1) / params.warm
     done = min((step - params.warm) / max(params.steps - params.warm, 1), 1.0)
     return params.rate * (0.55 + 0.45 * float(np.cos(np.pi * done)))
+
+
+def hard_share(step: int, params: TrainParams) -> float:
+    """Return the share of hard negatives of a step: from 0.1 to 0.5 over ``easy`` of the steps."""
+    ramp = params.easy * params.steps
+    return 0.5 if step >= ramp else 0.1 + 0.4 * step / ramp
 
 
 def train(
@@ -145,14 +177,16 @@ def one_step(training: Training, corpus: Corpus, params: TrainParams, seed: int)
     random = np.random.default_rng((seed, training.step))
     torch.manual_seed(int(random.integers(2**62)))
     shape = (params.windows, params.cells, params.second)
-    batch = draw_batch(corpus, shape, training.model.size.longest, random)
+    hard = hard_share(training.step, params)
+    longest = min(training.model.size.longest, longest_for(params.genes))
+    batch = draw_batch(corpus, shape, longest, random, hard)
     with torch.autocast("cpu", torch.bfloat16, enabled=params.half):
         losses = batch_losses(training.model, batch)
     total = training.uncertainty(losses, co_weight(training.step, params.steps))
     if not bool(torch.isfinite(total)):
         raise Diverged("The training diverged.", "Use a lower rate.")
     for group in training.optimiser.param_groups:
-        group["lr"] = learning_rate(training.step, params)
+        group["lr"] = learning_rate(training.step, params) * group["times"]
     training.optimiser.zero_grad(set_to_none=True)
     total.backward()
     torch.nn.utils.clip_grad_norm_(training.model.parameters(), CLIP)
@@ -183,6 +217,15 @@ def _window_loss(model: Former, batch: Batch, first: First, second: Second) -> T
         logits.append(cross(model, first.rows(one), second.rows(two)).reshape(-1, 2))
         near.append(truth.reshape(-1))
         weight.append(counts.reshape(-1))
+    if model.match is not None:
+        for (one, _), truth, counts in zip(
+            batch.windows, batch.all_near, batch.all_weight, strict=True
+        ):
+            pooled = first.pooled[one]
+            scores = model.match(pooled[:, None], pooled[None])
+            logits.append(apart_together(scores).reshape(-1, 2))
+            near.append(truth.reshape(-1))
+            weight.append(counts.reshape(-1))
     return pair_loss(torch.cat(logits).float(), torch.cat(near), torch.cat(weight))
 
 

@@ -49,20 +49,21 @@ def draw_window(places: Places, n: int, random: np.random.Generator) -> NDArray[
 
 
 def pair_targets(
-    xy: NDArray[np.float64], second: NDArray[np.int64]
+    xy: NDArray[np.float64], second: NDArray[np.int64], hard: float = 0.5
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return whether pairs are neighbours, and how much each counts, both (n, m) float32.
 
     Rows are all cells of a window, columns the cells ``second`` (m,) of them.
 
-    Neighbours, hard and easy negatives weigh 1 : 0.5 : 0.5 in total, each class spread over its
-    pairs. Pairs between 30 and 80 um, and a cell with itself, do not count. Without a neighbour
+    Neighbours, hard and easy negatives weigh 1 : hard : 1 - hard in total, each class spread over
+    its pairs. Pairs between 30 and 80 um, and a cell with itself, do not count. Without a neighbour
     or without a negative nothing counts.
     """
     away = np.linalg.norm(xy[:, None] - xy[second][None], axis=-1)
     away[second, np.arange(len(second))] = 0.5 * (NEAR + HARD[0])
     near = away <= NEAR
-    kinds = ((near, 1.0), ((away >= HARD[0]) & (away <= HARD[1]), 0.5), (away > HARD[1], 0.5))
+    middle, far = (away >= HARD[0]) & (away <= HARD[1]), away > HARD[1]
+    kinds = ((near, 1.0), (middle, hard), (far, 1.0 - hard))
     weight = np.zeros(away.shape, np.float32)
     if near.any() and (away >= HARD[0]).any():
         for own, share in kinds:

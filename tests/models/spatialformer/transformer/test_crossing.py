@@ -21,8 +21,9 @@ from tests.models.spatialformer.transformer.tiny import GENES, random_cells, tin
 META = np.array([4, 5, 6, 7])
 
 
-def test_crossed_pairs_score_as_whole_forwards_do():
-    kept = tiny_pretrained()
+@pytest.mark.parametrize("head", ["cls", "match"])
+def test_crossed_pairs_score_as_whole_forwards_do(head):
+    kept = tiny_pretrained(pair_head=head)
     a, b = random_cells(4, 0), random_cells(3, 1)
     got = together(kept, a, b, META)
     for i in range(4):
@@ -48,8 +49,9 @@ def test_the_second_cell_changes_the_score_of_both_kinds_of_model():
         assert abs(scores[0] - scores[1]) > 1e-4
 
 
-def test_removing_pairs_at_once_equals_one_forward_per_pair():
-    kept = tiny_pretrained()
+@pytest.mark.parametrize("head", ["cls", "match"])
+def test_removing_pairs_at_once_equals_one_forward_per_pair(head):
+    kept = tiny_pretrained(pair_head=head)
     a, b = random_cells(1, 2, 8)[0], random_cells(1, 3, 8)[0]
     fast = remove_pairs(kept, a, b, META)
     slow = remove_pairs_one_by_one(kept.model, a, b, META)
