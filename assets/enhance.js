@@ -139,7 +139,7 @@
 
   function dress() {
     requestAnimationFrame(() => controls().forEach(place));
-    return window.dash_clientside.weights.dress();
+    return window.dash_clientside.maps.dress();
   }
 
   window.dash_clientside = window.dash_clientside || {};

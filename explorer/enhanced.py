@@ -15,7 +15,7 @@ from explorer.enhance_figures import gain_figure, gate_figure
 from explorer.enhance_form import steer
 from explorer.enhance_state import PARTS, EnhanceAt, is_as_good, write_at
 from explorer.enhance_swipe import Side, opacity_control, swipe
-from explorer.weighed import small_map
+from explorer.small_maps import small_map
 
 Figures = Mapping[str, Any]
 GENE, GRAPH = "enhance-gene", "enhance-gain"

@@ -13,7 +13,7 @@ from explorer.components import Child, bar, key_values, segments
 from explorer.factor_figures import compared, domain_figure, usage_figure
 from explorer.factor_shared import LARGE, SEVERAL, Figures, tags, title, upper
 from explorer.factor_state import FactorsAt, write_at
-from explorer.weighed import small_map
+from explorer.small_maps import small_map
 
 #: Genes in a list.
 MANY = 14

@@ -13,7 +13,7 @@ from explorer.factor_one import one_factor, two_factors
 from explorer.factor_shared import ONE, SEVERAL, Figures, tags, title, upper
 from explorer.factor_state import PARTS, FactorsAt, write_at
 from explorer.factor_trust import stack_part, trust_part
-from explorer.weighed import small_map
+from explorer.small_maps import small_map
 
 #: Ends of the shared range that may be chosen, in hundredths; 0 is that of the run.
 RANGES = (0, 25, 50, 100)

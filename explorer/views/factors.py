@@ -115,7 +115,7 @@ def register(app: Dash, backend: Backend) -> None:
         return no_update if using is None else finished(backend, parse_at(using))
 
     app.clientside_callback(
-        ClientsideFunction("weights", "dress"),
+        ClientsideFunction("maps", "dress"),
         Output(BODY, "title"),
         Input(BODY, "children"),
         Input(ids.VIEW, "data"),

@@ -220,7 +220,7 @@ def register(app: Dash, backend: Backend) -> None:
         return {"using": write_at(replace(at, genes=None if at.genes == genes else genes))}
 
     app.clientside_callback(
-        ClientsideFunction("weights", "dress"),
+        ClientsideFunction("maps", "dress"),
         Output(SIDE, "title"),
         Input(SIDE, "children"),
         Input(ids.VIEW, "data"),

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
-from explorer import weighed
-from explorer.views import weights
+from explorer import weight_form, weight_parts
+from explorer.weight_baselines import baseline_table
+from explorer.weight_domains import domain_table
+from explorer.weight_violins import violin
 from tests.explorer.said import having, text
 
 JOB = "a" * 32
@@ -54,25 +56,25 @@ FIGURES: dict[str, Any] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("part", [name for name, _ in weighed.PARTS])
+@pytest.mark.parametrize("part", [name for name, _ in weight_parts.PARTS])
 def test_every_part_of_a_result_can_be_drawn(part: str) -> None:
-    assert text(weighed.result_part(ENTRY, FIGURES, JOB, part))
+    assert text(weight_parts.result_part(ENTRY, FIGURES, JOB, part))
 
 
 def test_maps_show_each_weight_about_its_even_share() -> None:
-    shown = weighed.maps(ENTRY, FIGURES)
+    shown = weight_parts.maps(ENTRY, FIGURES)
     ramps = [json.loads(r) for c in having(shown, "data-ramp") if (r := getattr(c, "data-ramp"))]
     assert ["div", 0.0, 1.0] in ramps
     assert "Two spots lack RNA." in text(shown)
 
 
 def test_a_domain_says_whether_the_cross_checks_agree() -> None:
-    assert "Agree" in text(weighed.domain_table(FIGURES, ENTRY["id"]))
-    assert "Measures differ" in text(weighed.domain_table(FIGURES, ENTRY["id"]))
+    assert "Agree" in text(domain_table(FIGURES, ENTRY["id"]))
+    assert "Measures differ" in text(domain_table(FIGURES, ENTRY["id"]))
 
 
 def test_a_click_on_a_domain_shows_it_alone() -> None:
-    rows = having(weighed.domain_table(FIGURES, ENTRY["id"]), "data-act", "steer")
+    rows = having(domain_table(FIGURES, ENTRY["id"]), "data-act", "steer")
     orders = [json.loads(getattr(r, "data-value")) for r in rows]
     assert orders[1] == {"section": ENTRY["id"], "layer": "label:domain", "only": [1]}
 
@@ -82,14 +84,14 @@ def test_where_a_baseline_is_better_the_result_says_so() -> None:
     figures["better_baselines"] = [
         {"baseline": "rna alone", "measure": "ari", "baseline_figure": 0.9, "model_figure": 0.5}
     ]
-    assert "rna alone (ARI 0.900 against 0.500)" in text(weighed.baseline_table(ENTRY, figures))
-    plain = text(weighed.baseline_table(ENTRY, FIGURES))
+    assert "rna alone (ARI 0.900 against 0.500)" in text(baseline_table(ENTRY, figures))
+    plain = text(baseline_table(ENTRY, FIGURES))
     assert "No baseline is better than the model by Moran's I" in plain
     assert "kept best by rna alone (1.000 against 0.100)" in plain
 
 
 def test_a_violin_is_as_wide_as_its_spots() -> None:
-    first = weighed.violin(FIGURES, "rna").data[0]
+    first = violin(FIGURES, "rna").data[0]
     assert max(first.x) == pytest.approx(0.42)
     assert first.x[0] == 0.0
 
@@ -110,7 +112,7 @@ FILES = {"step": "check", "name": "rna.h5ad", "uploads": ["b" * 32], "card": CAR
 
 
 def test_the_run_button_names_the_act_and_how_many_spots() -> None:
-    made = weights.offer_run(None, 5, "region", "union", FILES)
+    made = weight_form.offer_run(None, 5, "region", "union", FILES)
     asked = json.loads(getattr(made, "data-value"))
     assert text(made) == "Weigh 20 spots"
     assert asked["params"] == {"clusters": 0, "seeds": 5, "truth": "region", "align": "union"}
@@ -118,7 +120,7 @@ def test_the_run_button_names_the_act_and_how_many_spots() -> None:
 
 
 def test_one_modality_and_spots_that_differ_are_said_before_the_run() -> None:
-    shown = text(weights.before(FILES, False))
+    shown = text(weight_form.before(FILES))
     assert "plain spatial domains" in shown
     assert "10 of its spots are not in rna" in shown
 
@@ -128,12 +130,20 @@ def test_all_faults_of_the_files_are_shown_at_once() -> None:
         {"what": w, "where": "x", "expected": "y", "remedy": "z"} for w in ("first", "second")
     ]
     refused = {**FILES, "card": {**CARD, "ok": False, "faults": faults}}
-    shown = text(weights.before(refused, False))
+    shown = text(weight_form.before(refused))
     assert "first" in shown
     assert "second" in shown
-    assert weights.offer_run(None, 5, "", "strict", refused) is None
+    assert weight_form.offer_run(None, 5, "", "strict", refused) is None
 
 
-def test_a_run_that_is_gone_says_so_and_starts_anew() -> None:
-    assert "not on record any more" in text(weights.before({}, True))
-    assert "not on record" not in text(weights.before({}, False))
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({}, "Choose the files of one section"),
+        ({"step": "sending", "name": "rna.h5ad", "size": 2000, "sent": 500}, "500 bytes of 2.0 kB"),
+        ({"step": "checking", "name": "rna.h5ad"}, "Reading the files"),
+        ({"step": "failed", "error": {"message": "This is no h5ad."}}, "no h5ad"),
+    ],
+)
+def test_every_step_before_a_run_says_where_it_is(files: dict[str, Any], said: str) -> None:
+    assert said in text(weight_form.before(files))

@@ -36,9 +36,9 @@ def test_a_multi_omics_section_is_weighed_and_read(page: Page, site: Site, keep:
     assert "Your section" in page.locator("#map").inner_text()
 
     page.get_by_role("radio", name="Weights by domain").click()
-    page.locator("#tool-panel table").wait_for()
-    assert "Agreement" in page.locator("#tool-panel").inner_text()
-    page.locator("#tool-panel [data-act=steer]").nth(1).click()
+    page.locator("#weights-body table").wait_for()
+    assert "Agreement" in page.locator("#weights-body").inner_text()
+    page.locator("#weights-body [data-act=steer]").nth(1).click()
     page.wait_for_function("() => new URLSearchParams(location.search).get('only') === '1'")
     page.get_by_role("radio", name="Against baselines").click()
     page.get_by_text("This model").first.wait_for()
