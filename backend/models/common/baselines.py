@@ -49,6 +49,20 @@ def knn_labels(
     return np.asarray(model.predict(query), dtype=np.int64)
 
 
+def knn_votes(
+    reference: NDArray[np.float64] | csr_matrix,
+    codes: NDArray[np.int64],
+    query: NDArray[np.float64] | csr_matrix,
+    n_classes: int,
+    k: int = 15,
+) -> NDArray[np.float64]:
+    """Return the share of each class among the ``k`` nearest reference cells, (n, n_classes)."""
+    model = KNeighborsClassifier(min(k, len(codes))).fit(reference, codes)
+    out = np.zeros((query.shape[0], n_classes))
+    out[:, model.classes_] = model.predict_proba(query)
+    return out
+
+
 def knn_values(
     reference: NDArray[np.float64],
     values: NDArray[np.float64],

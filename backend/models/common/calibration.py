@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
+from scipy.optimize import minimize, minimize_scalar
 from scipy.special import log_softmax, softmax
 
 #: Thresholds of the table that a person may choose from.
@@ -16,6 +16,8 @@ THRESHOLDS = tuple(np.round(np.linspace(0, 0.95, 20), 2).tolist())
 LEAST_KEPT = 0.02
 #: Ranges of confidence of a reliability curve.
 RELIABILITY_BINS = 10
+#: No voice counts more than this.
+LARGEST_WEIGHT = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,26 @@ def calibration_error(curve: Sequence[ReliabilityBin]) -> float:
     return sum(b.n * abs(b.accuracy - b.confidence) for b in curve) / max(total, 1)
 
 
+def error_by_chance(confidence: NDArray[np.float64], draws: int = 100, seed: int = 0) -> float:
+    """Return the calibration error that perfectly calibrated cells would show by chance, mean.
+
+    Parameters
+    ----------
+    confidence : (n,) float64 in 0..1
+    draws : int
+        Times that rights and wrongs are drawn as the confidence says.
+    seed : int
+    """
+    rng = np.random.default_rng(seed)
+    drawn = (rng.random(len(confidence)) < confidence for _ in range(draws))
+    return float(np.mean([calibration_error(reliability(confidence, right)) for right in drawn]))
+
+
+def beyond_chance(error: float, chance: float) -> float:
+    """Return the part of a calibration error that chance does not explain, as variances part."""
+    return float(np.sqrt(max(error**2 - chance**2, 0.0)))
+
+
 def negative_log_likelihood(
     logits: NDArray[np.float64], truth: NDArray[np.int64], temperature: float = 1.0
 ) -> float:
@@ -101,6 +123,43 @@ def fit_temperature(logits: NDArray[np.float64], truth: NDArray[np.int64]) -> fl
     temperature = float(np.exp(found.x))
     plain = negative_log_likelihood(logits, truth)
     return temperature if negative_log_likelihood(logits, truth, temperature) < plain else 1.0
+
+
+def fit_pool(voices: Sequence[NDArray[np.float64]], truth: NDArray[np.int64]) -> tuple[float, ...]:
+    """Return weights, none negative, under which the pooled voices make held-out cells likeliest.
+
+    Parameters
+    ----------
+    voices : sequence of (n, c) float64
+        Log probabilities of the same cells from several sources, none trained on the cells.
+    truth : (n,) int64
+
+    Notes
+    -----
+    The logarithmic pool of Genest and Zidek, Stat Sci 1, 114 (1986); with one voice the weight is
+    the inverse of a temperature. Never worse than the first voice alone.
+    """
+    rows, first = np.arange(len(truth)), np.eye(len(voices))[0]
+    said = np.stack(voices)
+    right = said[:, rows, truth]
+
+    def loss(weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        scores = log_softmax(np.tensordot(weights, said, axes=1), axis=1)
+        expected = np.einsum("nc,vnc->v", np.exp(scores), said) / len(truth)
+        return -float(scores[rows, truth].mean()), expected - right.mean(axis=1)
+
+    bounds = [(0.0, LARGEST_WEIGHT)] * len(voices)
+    found = minimize(loss, first, jac=True, method="L-BFGS-B", bounds=bounds)
+    best = found.x if found.fun < loss(first)[0] else first
+    return tuple(best.tolist())
+
+
+def pooled(voices: Sequence[NDArray[np.float64]], weights: Sequence[float]) -> NDArray[np.float64]:
+    """Return the weighted sum of log probabilities (n, c): logits of a softmax."""
+    out = weights[0] * voices[0]
+    for weight, voice in zip(weights[1:], voices[1:], strict=True):
+        out = out + weight * voice
+    return np.asarray(out)
 
 
 def probabilities(logits: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:

@@ -2,11 +2,13 @@
 
 Card, one entry of ``heads`` per head: ``label``, ``taxonomy`` (data sets joined by " + "),
 ``sections``, ``codes`` (places in ``labels[label]``), ``space`` (its own one), ``of_places``, and
-``readings``: name (near, far, alone) to ``niche_weight``, the ``SCALARS`` and ``held_out`` (see
-``heads.HeldOut``; its ``baselines`` are the plain methods on the same cells). Tensors
+``readings``: name (near, far, alone) to ``niche_weight``, the ``SCALARS``, the ``weights`` of its
+voices, ``held_out`` (see ``heads.HeldOut``; its ``baselines`` are the plain methods on the same
+cells) and ``plain`` (see ``heads.PlainReading``, null where no plain method could be run). Tensors
 ``head/<i>/<reading>/<name>`` for ``weights`` (f, c), ``intercept`` (c,), ``mean``, ``sd`` (2k,),
 ``centres`` (c, f), ``covariance`` (f, f); the last two are empty where the reading does not adapt.
-``head_format`` counts changes of all this.
+``head_format`` counts changes of all this; format 2, with a ``temperature`` in place of ``weights``
+and without ``plain``, is still read.
 """
 
 from __future__ import annotations
@@ -18,11 +20,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.core.errors import BadCheckpoint
-from backend.models.fusemap.heads import READINGS, Calibration, Head, HeldOut, Reading
+from backend.models.fusemap.heads import (
+    READINGS,
+    Calibration,
+    Head,
+    HeldOut,
+    PlainReading,
+    Reading,
+)
 from backend.models.fusemap.reader import Reader, Scale
 
-HEAD_FORMAT = 2
-SCALARS = ("temperature", "threshold", "usual", "spread", "doubted_from", "novel_from")
+HEAD_FORMAT = 3
+#: Formats that are read.
+KNOWN_FORMATS = (2, HEAD_FORMAT)
+SCALARS = ("threshold", "usual", "spread", "doubted_from", "novel_from")
 
 
 def check_head_format(card: Mapping[str, Any]) -> None:
@@ -33,7 +44,7 @@ def check_head_format(card: Mapping[str, Any]) -> None:
     BadCheckpoint
     """
     found = card.get("head_format", 1)
-    if found != HEAD_FORMAT:
+    if found not in KNOWN_FORMATS:
         raise BadCheckpoint(
             f"The checkpoint's classifiers have format {found}; this program reads {HEAD_FORMAT}.",
             "Train it again, or use the version of the program that wrote it.",
@@ -59,7 +70,9 @@ def head_json(head: Head) -> dict[str, Any]:
             name: {
                 "niche_weight": head.readers[name].niche_weight,
                 **{scalar: getattr(c, scalar) for scalar in SCALARS},
+                "weights": list(c.weights),
                 "held_out": c.held_out.as_json(),
+                "plain": None if c.plain is None else c.plain.as_json(),
             }
             for name, c in head.calibrations.items()
         },
@@ -94,6 +107,10 @@ def _reader(tensors: Mapping[str, NDArray[Any]], at: str, about: Mapping[str, An
 
 def _calibration(about: Mapping[str, Any]) -> Calibration:
     """Read one calibration."""
-    temperature, threshold, usual, spread, doubted, novel = (float(about[s]) for s in SCALARS)
-    held_out = HeldOut.from_json(about["held_out"])
-    return Calibration(temperature, threshold, usual, spread, doubted, novel, held_out)
+    scalars = {scalar: float(about[scalar]) for scalar in SCALARS}
+    return Calibration(
+        weights=tuple(about["weights"]) if "weights" in about else (1 / about["temperature"],),
+        held_out=HeldOut.from_json(about["held_out"]),
+        plain=PlainReading.from_json(about["plain"]) if about.get("plain") else None,
+        **scalars,
+    )

@@ -2,35 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import f1_score
 
 from backend.models.common.calibration import (
-    calibration_error,
+    fit_pool,
     fit_temperature,
     negative_log_likelihood,
-    probabilities,
-    reliability,
-    threshold_for,
-    threshold_table,
+    pooled,
 )
 from backend.models.fusemap.heads import (
-    LEAST_CONFIDENCE,
+    LISTENS,
     Calibration,
     Cells,
     Head,
-    HeldOut,
     Reading,
     lack_of_evidence,
     novelty_of,
     robust,
     smoother,
     trust_left,
+    voices,
 )
+from backend.models.fusemap.held_out import PlainReading, Said, accuracy_and_f1, judged
+from backend.models.fusemap.plain_labels import GENES, MODEL, PlainGuess
 from backend.models.fusemap.reader import Reader, Scale, fit_reader, over_niches
 
 #: How heavy the niche is for a near query; the best on held-out cells is taken.
@@ -45,12 +43,12 @@ DOUBTED_TAIL, NOVEL_TAIL = 0.03, 0.01
 class Folds:
     """A way to hold cells out: the fold of every cell (n,), and in words what that is.
 
-    baselines : name to {"accuracy", "macro_f1"} of plain methods on the same folds
+    plain : name to what plain methods say of the same cells
     """
 
     of: NDArray[np.int64]
     how: str
-    baselines: Mapping[str, Mapping[str, float]]
+    plain: Mapping[str, PlainGuess]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +91,12 @@ def train_head(data: HeadData, error: float, near: Folds, far: Folds | None) -> 
     """
     readers: dict[Reading, Reader] = {}
     calibrations: dict[Reading, Calibration] = {}
-    for reading, view in _views(data, near).items():
+    views = _views(data, near)
+    for reading, view in views.items():
         readers[reading] = _fit(view, data, np.ones(len(data.classes), dtype=bool))
         folds = near if reading == "near" or far is None else far
-        calibrations[reading] = _calibrate(view, data, folds, error)
+        heard = [views[name] for name in LISTENS[reading]]
+        calibrations[reading] = _calibrate(heard, data, folds, error)
     return Head(data.of_places, readers, calibrations)
 
 
@@ -115,7 +115,7 @@ def soften(head: Head, ratio: float, threshold: float) -> Head:
         if name == "near"
         else replace(
             c,
-            temperature=c.temperature * ratio,
+            weights=tuple(w / ratio for w in c.weights),
             threshold=max(c.threshold, threshold),
             held_out=replace(c.held_out, how=f"{c.held_out.how}, softened as other labels were"),
         )
@@ -211,33 +211,46 @@ def held_out(folds: Folds) -> Iterator[NDArray[np.bool_]]:
             yield folds.of == fold
 
 
-def _calibrate(view: _View, data: HeadData, folds: Folds, error: float) -> Calibration:
-    """Temperature, threshold, novelty and figures from cells held out by ``folds``."""
-    all_scores, all_missing, rows = _cross_fit(view, data, folds)
-    scores, truth = all_scores[rows], data.classes[rows]
-    temperature = fit_temperature(scores, truth)
-    probability = probabilities(scores, temperature)
-    guess = probability.argmax(axis=1)
-    right = guess == truth
+def _calibrate(views: Sequence[_View], data: HeadData, folds: Folds, error: float) -> Calibration:
+    """Weights, threshold, novelty and figures of the first view from cells held out by ``folds``.
+
+    The other views are those that it listens to.
+    """
+    crossed = [_cross_fit(view, data, folds) for view in views]
+    _, all_missing, rows = crossed[0]
+    mean = smoother(data.cells, data.of_places)
+    heard = [voice[rows] for voice in voices([scores for scores, _, _ in crossed], mean)]
+    truth = data.classes[rows]
+    weights = fit_pool(heard, truth)
     usual, spread = robust(all_missing[rows])
     novelty = novelty_of(all_missing[rows], data.cells.unexplained[rows], usual, spread)
     doubted_from, novel_from = np.quantile(novelty, [1 - DOUBTED_TAIL, 1 - NOVEL_TAIL]).tolist()
-    confidence = probability.max(axis=1) * trust_left(novelty, doubted_from, novel_from)
-    sure = np.where(novelty > novel_from, -1.0, confidence)
-    row = threshold_for(sure, right, error, LEAST_CONFIDENCE)
-    curve = reliability(confidence, right)
-    figures = HeldOut(
-        how=folds.how,
-        n_cells=len(truth),
-        accuracy=float(right.mean()),
-        macro_f1=float(f1_score(truth, guess, average="macro", labels=np.unique(truth))),
-        nll_before=negative_log_likelihood(scores, truth),
-        nll_after=negative_log_likelihood(scores, truth, temperature),
-        kept=row.kept,
-        error=row.error,
-        ece=calibration_error(curve),
-        table=threshold_table(sure, right),
-        curve=curve,
-        baselines=folds.baselines,
-    )
-    return Calibration(temperature, row.threshold, usual, spread, doubted_from, novel_from, figures)
+    left = trust_left(novelty, doubted_from, novel_from)
+    said = Said(heard[0], pooled(heard, weights), truth, left, novelty > novel_from)
+    baselines = {name: guess.figures(data.classes) for name, guess in folds.plain.items()}
+    threshold, figures = judged(said, folds.how, error, baselines)
+    plain = _plain_reading(said, rows, folds, error, baselines)
+    return Calibration(weights, threshold, usual, spread, doubted_from, novel_from, figures, plain)
+
+
+def _plain_reading(
+    said: Said,
+    rows: NDArray[np.int64],
+    folds: Folds,
+    error: float,
+    baselines: Mapping[str, Mapping[str, float]],
+) -> PlainReading | None:
+    """Calibrate nearest neighbours on the held-out cells that the model was judged on as well."""
+    guess = folds.plain.get(GENES)
+    if guess is None:
+        return None
+    _, own, other = np.intersect1d(rows, guess.rows, return_indices=True)
+    if not len(own):
+        return None
+    truth, votes = said.truth[own], guess.log_votes[other]
+    temperature = fit_temperature(votes, truth)
+    model = accuracy_and_f1(truth, said.after[own].argmax(axis=1))
+    beside = Said(votes, votes / temperature, truth, said.left[own], said.novel[own])
+    others = {name: b for name, b in baselines.items() if name != GENES}
+    threshold, figures = judged(beside, folds.how, error, {MODEL: model, **others})
+    return PlainReading(temperature, threshold, model, figures)

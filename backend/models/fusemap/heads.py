@@ -8,24 +8,31 @@ without places. All that is stated of a reading comes from cells it was not trai
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
-from scipy.special import logsumexp
+from scipy.special import log_softmax, logsumexp
 
-from backend.models.common.calibration import ReliabilityBin, ThresholdRow, probabilities
+from backend.models.common.calibration import pooled, probabilities
+from backend.models.fusemap.held_out import HeldOut, PlainReading
 from backend.models.fusemap.reader import Reader, Scale, over_niches, weighted
 
 Reading = Literal["near", "far", "alone"]
 READINGS: tuple[Reading, ...] = ("near", "far", "alone")
+#: Readers that a reading listens to; how much each counts is learnt on held-out cells.
+LISTENS: Mapping[Reading, tuple[Reading, ...]] = {
+    "near": ("near", "far"),
+    "far": ("far",),
+    "alone": ("alone",),
+}
+#: An averaged probability is never taken for less.
+LEAST_PROBABILITY = 1e-6
 #: What is left unexplained counts so much beside the lack of evidence.
 UNEXPLAINED_WEIGHT = 0.5
-#: A label that is more likely wrong than right is never given.
-LEAST_CONFIDENCE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,66 +53,25 @@ class Cells:
 
 
 @dataclass(frozen=True, slots=True)
-class HeldOut:
-    """How far a reading was right on cells that it was not trained on.
-
-    accuracy, macro_f1 : of the likeliest class of every cell
-    kept, error : at the threshold;  table : at others
-    ece, curve : expected calibration error and reliability curve
-    baselines : name to {"accuracy", "macro_f1"} on the same cells
-    """
-
-    how: str
-    n_cells: int
-    accuracy: float
-    macro_f1: float
-    nll_before: float
-    nll_after: float
-    kept: float
-    error: float
-    ece: float
-    table: tuple[ThresholdRow, ...]
-    curve: tuple[ReliabilityBin, ...]
-    baselines: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-
-    def as_json(self) -> dict[str, Any]:
-        """Return plain values."""
-        return asdict(self) | {
-            "table": [asdict(row) for row in self.table],
-            "curve": [asdict(b) for b in self.curve],
-            "baselines": {name: dict(b) for name, b in self.baselines.items()},
-        }
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> HeldOut:
-        """Return what ``as_json`` wrote."""
-        return cls(
-            **{
-                **values,
-                "table": tuple(ThresholdRow(**row) for row in values["table"]),
-                "curve": tuple(ReliabilityBin(**b) for b in values["curve"]),
-            }
-        )
-
-
-@dataclass(frozen=True, slots=True)
 class Calibration:
     """What held-out cells teach about a reading.
 
-    temperature : that scores are divided by
+    weights : of its voices (see ``voices``); the inverse of a temperature where there is one
     threshold : least confidence of a label that is given
     usual, spread : median and robust deviation of the lack of evidence of known cells
     doubted_from : confidence is lowered above this novelty
     novel_from : confidence is halved here, and a cell that is more novel is called novel
+    plain : the same of plain nearest neighbours on the same cells, None where they cannot be had
     """
 
-    temperature: float
+    weights: tuple[float, ...]
     threshold: float
     usual: float
     spread: float
     doubted_from: float
     novel_from: float
     held_out: HeldOut
+    plain: PlainReading | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,14 +125,30 @@ def predict(
         Whether the section has cells enough to be read on its own scale and to be followed.
     """
     reader, c = head.readers[reading], head.calibrations[reading]
+    mean = smoother(cells, head.of_places)
+    heard = [_scores(head, cells, name, own_scale) for name in LISTENS[reading]]
+    scores = pooled(voices(heard, mean)[: len(c.weights)], c.weights)
     standard = standardised(reader, cells, reading, own_scale)
-    scores = reader.scores(standard, own_scale)
-    if head.of_places and cells.near is not None:
-        scores = over_niches(scores, cells.near)
-    missing = lack_of_evidence(reader, standard, smoother(cells, head.of_places))
+    missing = lack_of_evidence(reader, standard, mean)
     novelty = novelty_of(missing, cells.unexplained, c.usual, c.spread)
     left = trust_left(novelty, c.doubted_from, c.novel_from)
-    return Prediction(probabilities(scores, c.temperature), novelty, left, novelty > c.novel_from)
+    return Prediction(probabilities(scores, 1.0), novelty, left, novelty > c.novel_from)
+
+
+def _scores(head: Head, cells: Cells, name: Reading, own_scale: bool) -> NDArray[np.float64]:
+    """Return the scores (n, c) of one reader; those of places are averaged over the niche."""
+    reader = head.readers[name]
+    scores = reader.scores(standardised(reader, cells, name, own_scale), own_scale)
+    return over_niches(scores, cells.near) if head.of_places and cells.near is not None else scores
+
+
+def voices(scores: Sequence[NDArray[np.float64]], mean: csr_matrix) -> list[NDArray[np.float64]]:
+    """Return log probabilities (n, c) of each reader: of the cell, and averaged over its like."""
+    out = []
+    for own in (log_softmax(s, axis=1) for s in scores):
+        around = np.asarray(mean @ np.exp(own))
+        out += [own, np.log(np.maximum(around, LEAST_PROBABILITY))]
+    return out
 
 
 def standardised(

@@ -34,7 +34,7 @@ from backend.models.fusemap.head_training import (
     train_head,
 )
 from backend.models.fusemap.model import LabelHead
-from backend.models.fusemap.plain_labels import Labelled, plain_figures
+from backend.models.fusemap.plain_labels import Labelled, plain_guesses
 from backend.models.fusemap.reader import Scale
 from backend.models.fusemap.space import Mapped, Reference, Space, fit_space, map_cells
 from backend.models.fusemap.taxonomy import (
@@ -123,7 +123,7 @@ def train_labels(
         space = index[taxonomy.sections]
         drawn = _draw(taxonomy, sections, references, codes[label], settings.cells)
         data = _seen(drawn, spaces[space - 1], common, taxonomy)
-        near, far = _folds(drawn, settings)
+        near, far = _folds(drawn, len(taxonomy.codes), settings)
         head = train_head(data, settings.error, near, far)
         if far is not None:
             ratios.append(far_temperature_ratio(data, near, far))
@@ -248,19 +248,21 @@ def _seen(
     )
 
 
-def _folds(drawn: Sequence[_Drawn], settings: LabelSettings) -> tuple[Folds, Folds | None]:
-    """Say how to hold the drawn cells out, and what plain methods reach on them."""
+def _folds(
+    drawn: Sequence[_Drawn], n_classes: int, settings: LabelSettings
+) -> tuple[Folds, Folds | None]:
+    """Say how to hold the drawn cells out, and what plain methods say of them."""
     datasets = [d.dataset for d in drawn]
     place = np.repeat(np.arange(len(drawn)), [len(d.rows) for d in drawn])
     xy = np.concatenate([d.section.xy[d.rows] for d in drawn])
     ways = near_folds(datasets, place, xy), far_folds(datasets, place)
     plain = [Labelled(d.dataset, d.prepared, d.classes) for d in drawn]
     far = settings.cells >= HARMONY_CELLS
-    near_plain = plain_figures(plain, ways[0][0], harmony=far and ways[1] is None)
+    near_plain = plain_guesses(plain, ways[0][0], n_classes, harmony=far and ways[1] is None)
     near = Folds(*ways[0], near_plain)
     if ways[1] is None:
         return near, None
-    return near, Folds(*ways[1], plain_figures(plain, ways[1][0], harmony=far))
+    return near, Folds(*ways[1], plain_guesses(plain, ways[1][0], n_classes, harmony=far))
 
 
 def _some(classes: NDArray[np.int64], most: int, rng: np.random.Generator) -> NDArray[np.int64]:

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.special import log_softmax
 
 from backend.models.common.calibration import (
+    beyond_chance,
     calibration_error,
+    error_by_chance,
+    fit_pool,
     fit_temperature,
     negative_log_likelihood,
+    pooled,
     probabilities,
     reliability,
     tail_probability,
@@ -31,6 +36,35 @@ def test_temperature_improves_the_likelihood() -> None:
     logits, truth = overconfident()
     t = fit_temperature(logits, truth)
     assert negative_log_likelihood(logits, truth, t) < negative_log_likelihood(logits, truth) - 0.1
+
+
+def test_pool_of_one_voice_is_a_temperature() -> None:
+    logits, truth = overconfident()
+    (weight,) = fit_pool([log_softmax(logits, axis=1)], truth)
+    assert abs(1 / weight - fit_temperature(logits, truth)) < 0.05
+
+
+def test_pool_listens_to_the_voice_that_knows() -> None:
+    logits, truth = overconfident()
+    noise = log_softmax(np.random.default_rng(1).normal(size=logits.shape), axis=1)
+    voices = [noise, log_softmax(logits / 4, axis=1)]
+    weights = fit_pool(voices, truth)
+    assert weights[0] < 0.1
+    assert abs(weights[1] - 1) < 0.1
+    before = negative_log_likelihood(noise, truth)
+    assert negative_log_likelihood(pooled(voices, weights), truth) < before - 0.1
+
+
+def test_error_of_calibrated_cells_is_what_chance_explains() -> None:
+    rng = np.random.default_rng(0)
+    confidence = rng.uniform(0.3, 1, 1000)
+    chance = error_by_chance(confidence)
+    assert 0.02 < chance < 0.05
+    found = calibration_error(reliability(confidence, rng.random(1000) < confidence))
+    assert found < 2 * chance
+    assert error_by_chance(np.ones(50)) == 0
+    assert abs(beyond_chance(0.05, 0.03) - 0.04) < 1e-12
+    assert beyond_chance(0.02, 0.03) == 0
 
 
 def test_threshold_leaves_at_most_the_stated_error() -> None:

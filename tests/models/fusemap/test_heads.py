@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -10,12 +11,13 @@ from backend.core.layers import Category
 from backend.models.common.prep import Prepared
 from backend.models.fusemap.adapt import adapted_scores, class_statistics
 from backend.models.fusemap.head_training import Folds, HeadData, soften, train_head
-from backend.models.fusemap.heads import Cells, Head, predict
+from backend.models.fusemap.heads import Cells, Head, predict, voices
+from backend.models.fusemap.held_out import LEAST_GAIN, PlainReading
 from backend.models.fusemap.hierarchy import grouped, parent_labels, under_parents
 from backend.models.fusemap.kin import kin_graph, pair_agreement, shared_residual
 from backend.models.fusemap.model import LabelHead
 from backend.models.fusemap.nearest import Near
-from backend.models.fusemap.plain_labels import GENES, Labelled, plain_figures
+from backend.models.fusemap.plain_labels import GENES, Labelled, plain_guesses
 from backend.models.fusemap.query import head_for
 from backend.models.fusemap.reader import Scale, over_niches
 
@@ -60,7 +62,8 @@ def test_cell_without_evidence_for_any_class_is_novel_and_loses_its_confidence()
 
 def test_cells_that_nothing_explains_are_novel() -> None:
     plain = cells(np.array([[3.0, 3.0]] * 2))
-    said = predict(trained(), replace(plain, unexplained=np.array([0.0, 1e4])))
+    strange = replace(plain, unexplained=np.array([0.0, 1e4]))
+    said = predict(trained(), strange, own_scale=False)
     assert said.novel.tolist() == [False, True]
     assert said.classes(0.0).tolist() == [1, -1]
     assert said.confidence[1] == 0
@@ -72,7 +75,7 @@ def test_far_reading_follows_a_query_whose_classes_have_moved() -> None:
     z = 5 + 2 * (rng.normal(size=(N, 2)) + 3 * classes[:, None])
     said = predict(head, cells(z), "far")
     assert (said.probability.argmax(axis=1) == classes).mean() > 0.85
-    stiff = predict(head, cells(z), "near")
+    stiff = predict(head, cells(z), "far", own_scale=False)
     assert (stiff.probability.argmax(axis=1) == classes).mean() < 0.5
 
 
@@ -102,7 +105,8 @@ def test_softened_head_is_less_sure_of_far_queries_only() -> None:
     head = trained()
     softer = soften(head, 3.0, 0.8)
     assert softer.calibrations["near"] == head.calibrations["near"]
-    assert softer.calibrations["far"].temperature == 3 * head.calibrations["far"].temperature
+    halved = [w / 3 for w in head.calibrations["far"].weights]
+    assert list(softer.calibrations["far"].weights) == halved
     assert softer.calibrations["far"].threshold >= 0.8
     assert "softened" in softer.calibrations["alone"].held_out.how
 
@@ -161,18 +165,44 @@ def test_probability_of_a_group_is_the_sum_over_its_classes() -> None:
     np.testing.assert_allclose(total, [[0.3, 0.6]])
 
 
-def test_plain_figures_use_another_data_set_where_the_own_one_is_held_out() -> None:
-    rng = np.random.default_rng(0)
+def labelled(name: str, rng: np.random.Generator) -> Labelled:
     classes = np.repeat([0, 1], 50)
-    sections = [
-        Labelled(name, prepared(rng.normal(size=(100, 8)) + 3 * classes[:, None]), classes)
-        for name in ("A", "B")
-    ]
-    found = plain_figures(sections, np.repeat([0, 1], 100), harmony=False)
+    return Labelled(name, prepared(rng.normal(size=(100, 8)) + 3 * classes[:, None]), classes)
+
+
+def test_plain_guesses_use_another_data_set_where_the_own_one_is_held_out() -> None:
+    rng = np.random.default_rng(0)
+    sections = [labelled("A", rng), labelled("B", rng)]
+    found = plain_guesses(sections, np.repeat([0, 1], 100), 2, harmony=False)
     assert set(found) == {GENES}
-    assert found[GENES]["accuracy"] > 0.95
-    alone = plain_figures(sections[:1], np.zeros(100, np.int64), harmony=False)
-    assert alone == {}
+    assert found[GENES].rows.tolist() == list(range(200))
+    assert found[GENES].figures(np.tile(sections[0].classes, 2))["accuracy"] > 0.95
+    assert plain_guesses(sections[:1], np.zeros(100, np.int64), 2, harmony=False) == {}
+
+
+def test_cells_whose_class_the_reference_lacks_are_not_guessed() -> None:
+    rng = np.random.default_rng(0)
+    known = replace(labelled("B", rng), classes=np.zeros(100, np.int64))
+    found = plain_guesses([labelled("A", rng), known], np.repeat([0, 1], 100), 2, harmony=False)
+    assert found[GENES].rows[:50].tolist() == list(range(50))
+    assert len(found[GENES].rows) == 150
+
+
+def test_voices_are_of_the_cell_and_of_its_like() -> None:
+    both = csr_matrix(np.full((2, 2), 0.5))
+    own, around = voices([np.log([[0.9, 0.1], [0.5, 0.5]])], both)
+    np.testing.assert_allclose(np.exp(own), [[0.9, 0.1], [0.5, 0.5]])
+    np.testing.assert_allclose(np.exp(around), [[0.7, 0.3]] * 2)
+
+
+def test_neighbours_are_better_only_beyond_a_margin() -> None:
+    head = trained()
+    plain = PlainReading(1.0, 0.5, {"accuracy": 0.9}, head.calibrations["near"].held_out)
+    assert plain.held_out.accuracy > 0.95
+    assert plain.is_better
+    level = plain.held_out.accuracy - LEAST_GAIN / 2
+    assert not replace(plain, model={"accuracy": level}).is_better
+    assert PlainReading.from_json(json.loads(json.dumps(plain.as_json()))) == plain
 
 
 def test_a_named_taxonomy_is_taken_rather_than_one_that_holds_it() -> None:
