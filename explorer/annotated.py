@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dash import html
@@ -17,6 +17,9 @@ from explorer.state import MONTAGE, QUERY
 
 if TYPE_CHECKING:
     from backend.service import Backend
+
+#: The method that labels where nothing else is said.
+MODEL = "FuseMap"
 
 
 def is_annotated(backend: Backend, name: str) -> bool:
@@ -47,7 +50,8 @@ def tested(test: Mapping[str, Any] | None) -> list[Any]:
     """Return the reliability curve and the plain methods of a label, from held-out cells."""
     if test is None:
         return []
-    rows = [("FuseMap", test["accuracy"], test["macro_f1"])]
+    method = test.get("method", MODEL)
+    rows = [(method, test["accuracy"], test["macro_f1"])]
     rows += [(name, b["accuracy"], b["macro_f1"]) for name, b in test["baselines"].items()]
     best = max(row[1] for row in rows)
     table = html.Table(
@@ -58,13 +62,27 @@ def tested(test: Mapping[str, Any] | None) -> list[Any]:
         className="methods s num",
     )
     head = (
-        f"Right as often as said, within {test['ece']:.3f} on average "
+        f"Right as often as said, within {test['ece']:.3f} on average{_by_chance(test)} "
         f"({test['n_cells']:,} cells, {test['how']})."
     )
-    wins = [name for name, right, _ in rows[1:] if right > test["accuracy"]]
-    warn = f"{wins[0]} is better for this label here; take care." if wins else ""
     parts = [figures.reliability(test["curve"]), html.P(head, className="s t2"), table]
+    warn = _who_labels(test, rows)
     return [*parts, html.P(warn, className="s warn")] if warn else parts
+
+
+def _by_chance(test: Mapping[str, Any]) -> str:
+    """Say how much of the calibration error chance alone explains, where it is known."""
+    chance = test.get("ece_by_chance")
+    return f", of which {chance:.3f} by chance" if chance else ""
+
+
+def _who_labels(test: Mapping[str, Any], rows: Sequence[tuple[str, float, float]]) -> str:
+    """Say which method labelled the cells where it is not the model, or is not the best."""
+    method, right, _ = rows[0]
+    wins = [name for name, other, _ in rows[1:] if other > right]
+    if method != MODEL:
+        return f"These labels are by {method}: {test['why']}."
+    return f"{wins[0]} is better for this label here; take care." if wins else ""
 
 
 def _method(name: str, right: float, f1: float, *, is_best: bool) -> html.Tr:

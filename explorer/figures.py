@@ -138,7 +138,7 @@ def trust_badge(trust: Trust | None, kind: str, expected: float | None = None) -
 def _verdict(trust: Trust) -> str:
     """Say why a layer is weak."""
     if trust.figure < trust.baseline:
-        return f"The plain baseline is better here: {trust.baseline_name}."
+        return f"Better here: {trust.baseline_name}."
     if trust.figure < WEAK:
         return "Too little of this gene can be imputed to read single cells."
     return f"Hardly better than {trust.baseline_name}."

@@ -184,6 +184,12 @@ def _add_annotate(commands: Any) -> None:
         help="taxonomy, data set or section whose names to use; the most similar if unset",
     )
     parser.add_argument("--error", type=float, help="share of wrong labels to allow, such as 0.05")
+    parser.add_argument(
+        "--prefer",
+        choices=("auto", "model", "knn"),
+        default="auto",
+        help="per label whichever was right more often on held-out cells, or always one",
+    )
     parser.add_argument("--checkpoint", type=Path, help="NAME.ckpt beside the atlas if unset")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
@@ -207,6 +213,8 @@ def run_annotate(args: argparse.Namespace) -> None:
     if args.error is not None and not 0 < args.error < 1:
         raise BadRequest(f"--error is {args.error}.", "Give a share, such as 0.05 for 5 %.")
     labels = tuple(name.strip() for name in args.labels.split(",") if name.strip())
+    taxonomies = _taxonomies(args.taxonomy)
+    asked = AnnotateParams(labels or None, taxonomies, args.error, args.prefer)
     found = annotate_file(
         args.atlas,
         args.query,
@@ -215,7 +223,7 @@ def run_annotate(args: argparse.Namespace) -> None:
         out_csv=args.csv,
         out_json=out_json,
         ctx=context(args.seed),
-        params=AnnotateParams(labels or None, _taxonomies(args.taxonomy), args.error),
+        params=asked,
     )
     show(found, args.json is True, _annotated)
 
@@ -258,8 +266,9 @@ def _level(entry: dict[str, Any]) -> str:
     held = entry["held_out"]
     plain = "".join(f", {n} {b['accuracy']:.2f}" for n, b in held["baselines"].items())
     return (
-        f"{100 * entry['unassigned']:.1f} % unassigned; on {entry['calibrated_on']}: accuracy "
-        f"{held['accuracy']:.2f}{plain}, calibration error {held['ece']:.3f}"
+        f"{100 * entry['unassigned']:.1f} % unassigned, by {entry['method']} ({entry['why']}); on "
+        f"{entry['calibrated_on']}: accuracy {held['accuracy']:.2f}{plain}, calibration error "
+        f"{held['ece']:.3f} ({held['ece_by_chance']:.3f} by chance)"
     )
 
 

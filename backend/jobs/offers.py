@@ -34,7 +34,7 @@ _ENHANCE = (
 )  # fmt: skip
 
 OFFERS: Offers = {
-    ("fusemap", "annotate"): ("labels", "taxonomy", "error", "seed"),
+    ("fusemap", "annotate"): ("labels", "taxonomy", "error", "prefer", "seed"),
     ("fusemap", "register"): ("seed",),
     ("fusemap", "harmonise"): ("label", "seed"),
     ("fusemap", "contacts"): _CONTACTS,

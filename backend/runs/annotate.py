@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from backend.models.common.checkpoint import load_checkpoint
 from backend.models.fusemap.card import CARD
 from backend.models.fusemap.checks import refuse_species, refuse_stranger
 from backend.models.fusemap.model import from_checkpoint
+from backend.models.fusemap.switch import References
 from backend.models.fusemap.tasks import AnnotateParams, annotate
 from backend.runs.mapmycells import write_json
 from backend.runs.query_atlas import write_query_atlas
@@ -86,7 +88,8 @@ def annotate_file(
     for section in sections:
         refuse_species(section, {s.species for s in infos})
     sections = _renamed([with_atlas_symbols(s, atlas.genes) for s in sections], section_id)
-    result = annotate(sections, params or AnnotateParams(), model, ctx.part(0.1, 0.6))
+    asked = params or AnnotateParams()
+    result = annotate(sections, asked, model, ctx.part(0.1, 0.6), labelled_sections(atlas))
     if out_atlas is not None:
         name = checkpoint_name(Path(checkpoint))
         part = ctx.part(0.6, 0.85)
@@ -106,6 +109,13 @@ def annotate_file(
         "cells": sum(s.n_cells for s in sections),
         "figures": dict(result.figures),
     }
+
+
+def labelled_sections(atlas: Atlas) -> References:
+    """Return what loads the sections of an atlas that have expression, each at most once."""
+    load = cache(atlas.load)
+    known = {s.id for s in atlas.sections()}
+    return lambda ids: [load(i) for i in ids if i in known]
 
 
 def _read(

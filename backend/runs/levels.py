@@ -139,15 +139,21 @@ def spoken_log(result: TaskResult) -> Iterator[str]:
                 "assigned"
             )
         for label, about in figures["labels"].items():
-            shown = about.get("skipped") or (
-                f"threshold {about['threshold']:.3f}, {about['unassigned']:.1%} unassigned; "
-                f"on {about['calibrated_on']} {about['held_out']['error']:.1%} of the kept labels "
-                f"were wrong; accuracy there {about['held_out']['accuracy']:.3f}{_plain(about)}"
-            )
-            yield f"{section} {label}: reference {about['taxonomy']}; {shown}"
+            said = about.get("skipped") or _said(about)
+            yield f"{section} {label}: reference {about['taxonomy']}; {said}"
 
 
-def _plain(about: Mapping[str, Any]) -> str:
-    """Say what plain methods reached on the same cells."""
-    baselines = about["held_out"]["baselines"]
-    return "".join(f", {name} {b['accuracy']:.3f}" for name, b in baselines.items())
+def _said(about: Mapping[str, Any]) -> str:
+    """Say which method gave a label, and how far it was right on held-out cells."""
+    held = about["held_out"]
+    return (
+        f"threshold {about['threshold']:.3f}, {about['unassigned']:.1%} unassigned; on "
+        f"{about['calibrated_on']} {held['error']:.1%} of the kept labels were wrong; by "
+        f"{about['method']} ({about['why']}), accuracy there {held['accuracy']:.3f}{_plain(held)}; "
+        f"calibration error {held['ece']:.3f}, by chance {held['ece_by_chance']:.3f}"
+    )
+
+
+def _plain(held: Mapping[str, Any]) -> str:
+    """Say what the other methods reached on the same cells."""
+    return "".join(f", {name} {b['accuracy']:.3f}" for name, b in held["baselines"].items())

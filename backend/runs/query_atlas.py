@@ -152,7 +152,10 @@ def _record(result: TaskResult) -> dict[str, Any]:
     made = asdict(result.provenance)
     tests = {
         section: {
-            label: {"taxonomy": about["taxonomy"], **_small(about["held_out"])}
+            label: {
+                **{name: about[name] for name in ("taxonomy", "method", "why", "compared")},
+                **_small(about["held_out"]),
+            }
             for label, about in figures["labels"].items()
             if "held_out" in about
         }

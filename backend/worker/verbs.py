@@ -54,8 +54,10 @@ def _asked(params: Mapping[str, Any]) -> AnnotateParams:
     BadRequest
     """
     # torch is loaded here, in the process of the job.
+    from backend.models.fusemap.switch import PREFERENCES
     from backend.models.fusemap.tasks import AnnotateParams
 
+    prefer = params.get("prefer", "auto")
     labels, taxonomy, error = (params.get(name) for name in ("labels", "taxonomy", "error"))
     faults = []
     if labels is not None and not (isinstance(labels, list) and all(map(_is_text, labels))):
@@ -66,9 +68,11 @@ def _asked(params: Mapping[str, Any]) -> AnnotateParams:
         faults.append('taxonomy is a name per label, such as {"type": "osmfish_sscortex"}')
     if error is not None and not (isinstance(error, int | float) and 0 < error < 1):
         faults.append("error is a share, such as 0.05")
+    if prefer not in PREFERENCES:
+        faults.append(f"prefer is {' or '.join(PREFERENCES)}")
     if faults:
         raise BadRequest(f"Parameters cannot be read: {'; '.join(faults)}.")
-    return AnnotateParams(tuple(labels) if labels else None, taxonomy or None, error)
+    return AnnotateParams(tuple(labels) if labels else None, taxonomy or None, error, prefer)
 
 
 def _is_text(value: object) -> bool:

@@ -66,7 +66,7 @@ def test_means_keep_their_order() -> None:
 
 def test_baseline_that_wins_is_said_to() -> None:
     lost = Trust(0.18, 0.32, "held-out r", "nearest neighbours in shared genes", "Hidden.")
-    assert "The plain baseline is better here" in text(trust_badge(lost, "imputed"))
+    assert "Better here: nearest neighbours" in text(trust_badge(lost, "imputed"))
 
 
 def test_untested_gene_says_what_to_expect() -> None:

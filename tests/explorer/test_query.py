@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from backend.core.layers import Category, LayerInfo, LayerKey
+from explorer import annotated
 from explorer.annotated import yours_and_atlas
 from explorer.views.jobs import job_button, job_list
 from explorer.views.query import wizard_step
@@ -200,3 +201,26 @@ def test_the_answer_carries_the_question() -> None:
 
 def test_what_was_typed_is_set_in_bold() -> None:
     assert [text(p) for p in marked("TEGLU CA1", "ca1")] == ["TEGLU ", "CA1", ""]
+
+
+TEST: dict[str, Any] = {
+    "method": "FuseMap", "why": "", "accuracy": 0.8, "macro_f1": 0.7, "ece": 0.03,
+    "ece_by_chance": 0.02, "n_cells": 1000, "how": "held-out sections",
+    "curve": [{"lo": 0.8, "hi": 0.9, "n": 9, "confidence": 0.85, "accuracy": 0.8}],
+    "baselines": {"kNN in shared genes": {"accuracy": 0.805, "macro_f1": 0.6}},
+}  # fmt: skip
+
+
+def test_label_says_who_gave_it_and_what_others_reach() -> None:
+    said = text(annotated.tested(TEST))
+    assert "within 0.030 on average, of which 0.020 by chance (1,000 cells" in said
+    assert "kNN in shared genes is better for this label here; take care." in said
+    reason = "right more often on held-out cells; neighbours in osmFISH"
+    by_neighbours = TEST | {
+        "method": "kNN in shared genes",
+        "why": reason,
+        "baselines": {"FuseMap": {"accuracy": 0.7, "macro_f1": 0.7}},
+    }
+    said = text(annotated.tested(by_neighbours))
+    assert f"These labels are by kNN in shared genes: {reason}." in said
+    assert "FuseMap 0.70" in said

@@ -24,13 +24,14 @@ from backend.core.job import RunContext
 from backend.core.layers import LayerKey
 from backend.core.settings import Settings
 from backend.models.common.checkpoint import load_checkpoint
-from backend.models.fusemap.tasks import embed
+from backend.models.fusemap.tasks import AnnotateParams, embed
 from backend.runs import embed as embedding
 from backend.runs.annotate import annotate_file
 from backend.runs.embed import embed_atlas
 from backend.runs.impute import impute_section
 from backend.runs.train import train_fusemap
 from backend.service import Backend
+from backend.service.layers import annotation_test
 from backend.store.atlas import Atlas
 from tests.runs.conftest import Trained
 
@@ -170,6 +171,22 @@ def test_json_file_has_the_parts_of_mapmycells(trained: Trained, tmp_path: Path)
     assert "Novel1" not in made["marker_genes"]["None"]
     assert "no bootstrap" in made["config"]["probability"]
     assert any("held-out" in line for line in made["log"])
+
+
+def test_neighbours_label_where_they_are_asked_for_and_every_output_says_so(
+    trained: Trained, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.csv", tmp_path / "q.zarr"
+    asked = AnnotateParams(prefer="knn")
+    annotate_file(trained.atlas, trained.query, trained.checkpoint, None, *out, params=asked)
+    head = [line for line in out[0].read_text().splitlines() if line.startswith("#")]
+    assert sum("by kNN in shared genes (asked for" in line for line in head) == 2
+    query = Atlas.open(out[1])
+    test = annotation_test(query, query.sections()[0].id, "type")
+    assert test is not None
+    assert test["method"] == "kNN in shared genes"
+    assert test["accuracy"] == test["compared"]["kNN in shared genes"]["accuracy"]
+    assert test["baselines"]["FuseMap"] == test["compared"]["FuseMap"]
 
 
 def test_cells_without_coordinates_get_types_but_no_regions(

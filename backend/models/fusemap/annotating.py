@@ -14,19 +14,21 @@ from backend.core.errors import NoSharedGenes
 from backend.core.layers import MISSING, LayerKey
 from backend.models.fusemap.evidence import Evidence, gather, joined
 from backend.models.fusemap.heads import (
-    LEAST_CONFIDENCE,
     Calibration,
     Cells,
     Prediction,
     Reading,
     predict,
 )
+from backend.models.fusemap.held_out import LEAST_CONFIDENCE, HeldOut, PlainReading
 from backend.models.fusemap.hierarchy import parent_labels, under_parents
 from backend.models.fusemap.kin import pair_agreement
 from backend.models.fusemap.model import LabelHead, Model
 from backend.models.fusemap.nearest import Near
+from backend.models.fusemap.plain_labels import GENES, MODEL
 from backend.models.fusemap.query import OWN_STATISTICS, Query, head_for
 from backend.models.fusemap.space import Mapped
+from backend.models.fusemap.switch import Prefer, References, Switched, switched
 
 #: Below this agreement of gene pairs with the atlas a section is of another kind of tissue.
 FOREIGN_BELOW = 0.2
@@ -55,14 +57,41 @@ class Annotation:
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """How to annotate.
+
+    taxonomy : label to the taxonomy, data set or section to use
+    error : share of wrong labels to allow; what the checkpoint was trained for where None
+    prefer : the model, nearest neighbours, or per label whichever was better on held-out cells
+    references : gives labelled sections of the atlas, None where there is none at hand
+    """
+
+    taxonomy: Mapping[str, str] = field(default_factory=dict)
+    error: float | None = None
+    prefer: Prefer = "auto"
+    references: References | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Chosen:
-    """A head, how it reads the section, and what it said."""
+    """A head, how it reads the section, and what was said."""
 
     labelled: LabelHead
     reading: Reading
-    said: Prediction
+    switched: Switched
     threshold: float
     n_genes: int
+
+    @property
+    def said(self) -> Prediction:
+        """Return what the method that was taken says."""
+        return self.switched.said
+
+    @property
+    def held_out(self) -> HeldOut:
+        """Return how far that method was right on held-out cells."""
+        plain = self.switched.plain
+        return self.calibration.held_out if plain is None else plain.held_out
 
     @property
     def calibration(self) -> Calibration:
@@ -76,8 +105,7 @@ def annotate_section(
     ranked: Sequence[Near],
     model: Model,
     labels: Sequence[str],
-    taxonomy: Mapping[str, str],
-    error: float | None,
+    asked: Asked,
 ) -> Annotation:
     """Return labels, confidence, novelty and figures of a section.
 
@@ -90,9 +118,7 @@ def annotate_section(
         Atlas sections, the most similar first.
     model : Model
     labels : sequence of str
-    taxonomy : label to the taxonomy, data set or section to use
-    error : float or None
-        Share of wrong labels to allow; what the checkpoint was trained for where None.
+    asked : Asked
     """
     out = Annotation()
     evidence = gather(query.prepared, model.spaces[0], mapped, query.places, seed=0)
@@ -101,14 +127,14 @@ def annotate_section(
     out.foreign = bool(agreement < FOREIGN_BELOW)
     parents = parent_labels({label: model.categories[label] for label in labels})
     for label, parent in parents.items():
-        head = head_for(label, model, ranked, taxonomy.get(label))
+        head = head_for(label, model, ranked, asked.taxonomy.get(label))
         assert head is not None  # labels come from the heads
         reading = _reading(head, query, ranked)
         if reading is None:
             out.figures[label] = {"skipped": NO_PLACES, "taxonomy": head.taxonomy}
             continue
         try:
-            chosen = _choose(head, reading, query, evidence, model, error)
+            chosen = _choose(head, reading, query, evidence, ranked, model, asked)
         except NoSharedGenes as problem:
             out.figures[label] = {"skipped": str(problem), "taxonomy": head.taxonomy}
             continue
@@ -138,20 +164,24 @@ def _choose(
     reading: Reading,
     query: Query,
     evidence: Evidence,
+    ranked: Sequence[Near],
     model: Model,
-    error: float | None,
+    asked: Asked,
 ) -> Chosen:
-    """Let a head speak."""
+    """Let a head speak, or nearest neighbours in its place."""
     own = query.into(model, head.space) if reading == "near" else None
     n_genes = own.n_genes if own else query.into(model, 0).n_genes
     cells: Cells = evidence.cells(None if own is None else joined(own), head.head.of_places)
     enough = query.source is None and query.section.n_cells >= OWN_STATISTICS
     said = predict(head.head, cells, reading, own_scale=enough)
-    threshold = _threshold(head.head.calibrations[reading], error)
-    return Chosen(head, reading, said, threshold, n_genes)
+    taken = switched(
+        head, reading, said, query, ranked, model, asked.prefer, asked.references
+    )  # fmt: skip
+    threshold = _threshold(taken.plain or head.head.calibrations[reading], asked.error)
+    return Chosen(head, reading, taken, threshold, n_genes)
 
 
-def _threshold(calibration: Calibration, error: float | None) -> float:
+def _threshold(calibration: Calibration | PlainReading, error: float | None) -> float:
     """Take the stored threshold, or the lowest of the table that leaves at most ``error`` wrong."""
     if error is None:
         return calibration.threshold
@@ -215,12 +245,23 @@ def _figures(chosen: Chosen, parent: str | None, values: NDArray[np.int16]) -> d
         "of_places": chosen.labelled.head.of_places,
         "genes": chosen.n_genes,
         "reading": chosen.reading,
-        "calibrated_on": calibration.held_out.how,
+        "calibrated_on": chosen.held_out.how,
         "like_reference": chosen.reading == "near",
         "threshold": chosen.threshold,
-        "temperature": calibration.temperature,
+        "weights": list(calibration.weights),
+        "method": chosen.switched.method,
+        "why": chosen.switched.why,
+        "compared": _compared(calibration.plain),
         "novel_from": calibration.novel_from,
         "unassigned": float((values == MISSING).mean()),
         "novel": float(chosen.said.novel.mean()),
-        "held_out": calibration.held_out.as_json(),
+        "held_out": chosen.held_out.as_json(),
     }
+
+
+def _compared(plain: PlainReading | None) -> dict[str, Any] | None:
+    """Return accuracy and macro-F1 of both methods on the same held-out cells."""
+    if plain is None:
+        return None
+    own = {"accuracy": plain.held_out.accuracy, "macro_f1": plain.held_out.macro_f1}
+    return {"cells": plain.held_out.n_cells, MODEL: dict(plain.model), GENES: own}

@@ -16,13 +16,14 @@ from backend.core.job import RunContext
 from backend.core.trust import IMPUTED_UNIT, GeneTrust
 from backend.models.common.checkpoint import Checkpoint
 from backend.models.common.prep import gene_index
-from backend.models.fusemap.annotating import annotate_section
+from backend.models.fusemap.annotating import Asked, annotate_section
 from backend.models.fusemap.card import CARD
 from backend.models.fusemap.conformal import COVERAGE
 from backend.models.fusemap.model import Model, from_checkpoint
 from backend.models.fusemap.nearest import Near
 from backend.models.fusemap.query import Query, nearest_sections, new_genes, open_query
 from backend.models.fusemap.space import Mapped
+from backend.models.fusemap.switch import Prefer, References
 
 #: Column of the spread of a gene in the table of trust.
 SPREAD = GeneTrust._fields.index("spread")
@@ -44,11 +45,15 @@ class AnnotateParams:
     error : float or None
         Share of wrong labels to allow among cells that keep theirs; what the checkpoint was
         trained for where None.
+    prefer : {"auto", "model", "knn"}
+        ``auto`` takes, label by label, nearest neighbours in shared genes where they were right
+        more often than the model on held-out cells, by more than a margin.
     """
 
     labels: tuple[str, ...] | None = None
     taxonomy: Mapping[str, str] | None = None
     error: float | None = None
+    prefer: Prefer = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +90,7 @@ def annotate(
     params: AnnotateParams,
     checkpoint: Checkpoint | Model,
     ctx: RunContext,
+    references: References | None = None,
 ) -> TaskResult:
     """Return labels with calibrated confidence for every cell of ``sections``.
 
@@ -94,6 +100,8 @@ def annotate(
     params : AnnotateParams
     checkpoint : Checkpoint or Model
     ctx : RunContext
+    references : callable, optional
+        Gives labelled sections of the atlas by their ids; without it the model labels everything.
 
     Returns
     -------
@@ -110,7 +118,7 @@ def annotate(
     """
     model = _model(checkpoint)
     labels = _labels(params, model)
-    taxonomy = _taxonomy(params, model)
+    asked = Asked(_taxonomy(params, model), params.error, params.prefer, references)
     columns: list[Column] = []
     matrices: list[Matrix] = []
     figures: dict[str, Any] = {}
@@ -122,7 +130,7 @@ def annotate(
         ranked = nearest_sections(query, mapped, model)
         matrices += _space_matrices(section, query, mapped, model)
         part.step(0.3, f"Annotating {section.title}")
-        found = annotate_section(query, mapped, ranked, model, labels, taxonomy, params.error)
+        found = annotate_section(query, mapped, ranked, model, labels, asked)
         columns += found.columns
         matrices += found.matrices
         figures[section.id] = {
