@@ -10,11 +10,12 @@ from dash import html
 
 from explorer import words
 from explorer.choices import choice, labelled, said_of, sections_of
-from explorer.components import Child, button, key_values, note, segments
+from explorer.components import Child, key_values, note, segments
 from explorer.contact_state import MEASURES, PICTURES, ContactsAt, region_of, write_at
-from explorer.contact_tables import ligand_table, takes
+from explorer.contact_tables import ligand_table
 from explorer.runs import run_button
 from explorer.state import MONTAGE
+from explorer.takes import takes
 
 if TYPE_CHECKING:
     from backend.service import Backend
@@ -214,14 +215,11 @@ def ligand_result(found: Mapping[str, Any], job: str) -> list[Child]:
     return [
         html.Div(
             [
-                html.Div(
-                    [button("New count", "using", "", kind="sm"), takes(job)],
-                    className="row wrap acts2",
-                ),
+                html.Div(takes(job, again="New count"), className="row wrap"),
                 html.P(head, className="s t2"),
                 note(found["caution"]) if loud else html.P(found["caution"], className="s t3"),
             ],
-            className="sec",
+            className="sec stack2",
         ),
         html.Div(ligand_table(found), className="sec analysis-table"),
         html.P(f"Unit: {found['unit']}.", className="sec s t3"),

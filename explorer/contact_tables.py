@@ -8,7 +8,7 @@ from typing import Any
 from dash import html
 
 from explorer import words
-from explorer.components import Child, button, tag
+from explorer.components import Child, tag
 from explorer.contact_state import ContactsAt, write_at
 
 #: Rows of a table that are drawn; the file holds all.
@@ -128,17 +128,3 @@ def _genes(genes: Sequence[str], kind: str) -> list[Child]:
             )
         )
     return parts
-
-
-def takes(job: str, figure: str = "") -> html.Div:
-    """Return what can be taken away: the table, all for programs, and the picture."""
-    parts: list[Child] = [
-        button("CSV", "take-result", f"{job}|csv", glyph="down", kind="sm"),
-        button("JSON", "take-result", f"{job}|json", glyph="down", kind="sm"),
-    ]
-    if figure:
-        parts += [
-            button(word, "take-plot", f"{figure}|{word.lower()}", glyph="img", kind="sm")
-            for word in ("PNG", "SVG")
-        ]
-    return html.Div(parts, className="row tight")

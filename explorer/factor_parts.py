@@ -8,17 +8,20 @@ from typing import Any
 from dash import html
 
 from explorer import words
-from explorer.components import Child, bar, button, note, segments, swatch
+from explorer.components import Child, bar, note, segments, swatch
 from explorer.factor_one import one_factor, two_factors
 from explorer.factor_shared import ONE, SEVERAL, Figures, tags, title, upper
 from explorer.factor_state import PARTS, FactorsAt, write_at
 from explorer.factor_trust import stack_part, trust_part
 from explorer.small_maps import small_map
+from explorer.takes import takes
 
 #: Ends of the shared range that may be chosen, in hundredths; 0 is that of the run.
 RANGES = (0, 25, 50, 100)
 #: Genes below a map.
 FEW = 4
+#: What can be downloaded, and what each file holds.
+FILES = {"h5ad": "All cells", "CSV": "Programs", "JSON": "All figures"}
 
 
 def result_head(at: FactorsAt) -> html.Div:
@@ -29,17 +32,7 @@ def result_head(at: FactorsAt) -> html.Div:
         write_at(at),
         "using",
     )
-    job = at.job
-    takes = [
-        button("h5ad", "take-result", f"{job}|h5ad", glyph="down", kind="sm", title="All cells"),
-        button("CSV", "take-result", f"{job}|csv", glyph="down", kind="sm", title="Programs"),
-        button("JSON", "take-result", f"{job}|json", glyph="down", kind="sm", title="All figures"),
-        button("Copy link", "copy-job", job, glyph="link", kind="sm"),
-        button("New run", "using", "", kind="sm"),
-    ]
-    return html.Div(
-        [chosen, html.Div(takes, className="row end wrap")], className="row wrap sec toolbar"
-    )
+    return html.Div([chosen, takes(at.job, files=FILES)], className="row wrap sec toolbar")
 
 
 def result_part(
@@ -83,6 +76,10 @@ def within(figures: Figures, at: FactorsAt) -> FactorsAt:
 # -- gallery ----------------------------------------------------------------------------------
 
 
+def _named(word: str, control: Child) -> html.Div:
+    return html.Div([html.Span(word, className="s t3 nowrap"), control], className="row named")
+
+
 def gallery(entries: Sequence[Mapping[str, Any]], figures: Figures, at: FactorsAt) -> list[Child]:
     """Return a card per factor: maps on one shared range, its share, its specific genes."""
     titles = [(write_at(at, section=s), e["title"]) for s, e in enumerate(figures["sections"])]
@@ -91,10 +88,8 @@ def gallery(entries: Sequence[Mapping[str, Any]], figures: Figures, at: FactorsA
     ranges = [(write_at(at, most=m), f"{m} %" if m else "Of this run") for m in RANGES]
     bar_row = html.Div(
         [
-            html.Span("Section", className="s t3"),
-            segments("Section", [all_sections, *titles], write_at(at), "using"),
-            html.Span("Range to", className="s t3"),
-            segments("Upper end of the range", ranges, write_at(at), "using"),
+            _named("Section", segments("Section", [all_sections, *titles], write_at(at), "using")),
+            _named("Range to", segments("Upper end of the range", ranges, write_at(at), "using")),
             html.Span(
                 f"All maps: 0 to {100 * high:.0f} % of a cell's counts", className="s t3 num"
             ),

@@ -53,6 +53,30 @@ def styled(figure: go.Figure, unit_x: str = "", unit_y: str = "") -> go.Figure:
     return figure
 
 
+def blank() -> go.Figure:
+    """Return a figure that shows nothing: what is there until there is something to show."""
+    figure = styled(go.Figure())
+    figure.update_xaxes(visible=False)
+    figure.update_yaxes(visible=False)
+    return figure
+
+
+def place(identity: str, name: str, height: int = 0) -> dcc.Graph:
+    """Return the empty place of a figure that a callback draws.
+
+    Parameters
+    ----------
+    name : str
+        File name of its picture.
+    height : int
+        Pixels; that of its surroundings where 0.
+    """
+    style = {"height": f"{height}px"} if height else {}
+    return dcc.Graph(
+        id=identity, figure=blank(), config=config(name), className="analysis-graph", style=style
+    )
+
+
 def graph(identity: str, figure: go.Figure, name: str, height: int = 320) -> dcc.Graph:
     """Return a graph of a tool; ``name`` is the file name of its picture."""
     return dcc.Graph(

@@ -7,8 +7,9 @@ from typing import Any
 
 from dash import html
 
-from explorer.components import Child, button, note, segments
+from explorer.components import Child, note, segments
 from explorer.small_maps import small_map
+from explorer.takes import takes
 from explorer.weight_baselines import baseline_table
 from explorer.weight_domains import Figures, domain_table, names_of
 from explorer.weight_features import feature_lists
@@ -23,6 +24,8 @@ PARTS = (
     ("baselines", "Against baselines"),
     ("reading", "How to read"),
 )
+#: What can be downloaded, and what each file holds.
+FILES = {"h5ad": "Every layer", "CSV": "By domain", "JSON": "All figures"}
 
 
 def result_head(job: str, part: str) -> html.Div:
@@ -30,16 +33,8 @@ def result_head(job: str, part: str) -> html.Div:
     chosen = segments(
         "Part of the result", [(f"{job},{n}", w) for n, w in PARTS], f"{job},{part}", "using"
     )
-    takes = [
-        button("h5ad", "take-result", f"{job}|h5ad", glyph="down", kind="sm", title="Every layer"),
-        button("CSV", "take-result", f"{job}|csv", glyph="down", kind="sm", title="By domain"),
-        button("JSON", "take-result", f"{job}|json", glyph="down", kind="sm", title="All figures"),
-        button("Copy link", "copy-job", job, glyph="link", kind="sm"),
-        button("Weigh another", "using", "", kind="sm"),
-    ]
-    return html.Div(
-        [chosen, html.Div(takes, className="row end wrap")], className="row wrap sec toolbar"
-    )
+    acts = takes(job, files=FILES, again="Weigh another")
+    return html.Div([chosen, acts], className="row wrap sec toolbar")
 
 
 def result_part(entry: Mapping[str, Any], figures: Figures, job: str, part: str) -> list[Child]:

@@ -65,12 +65,7 @@ def harmonise_atlas(
         if label not in known:
             hint = did_you_mean(label, list(known))
             raise UnknownLayer(f"The checkpoint has no label '{label}'.", *filter(None, [hint]))
-    wanted = [x for x in (labels or known) if len(known[x]) > 1]
-    if not wanted:
-        raise BadRequest(
-            "No label has the vocabularies of two data sets.",
-            "Train on an atlas with two labelled data sets that have expression.",
-        )
+    wanted = comparable(known, labels or list(known))
     out: dict[str, Any] = {"labels": {}, "passed_over": []}
     for i, label in enumerate(wanted):
         part = ctx.part(i / len(wanted), (i + 1) / len(wanted))
@@ -88,6 +83,23 @@ def _vocabularies(model: Model) -> dict[str, dict[str, str]]:
             if name not in own or head.taxonomy == name:
                 own[name] = head.taxonomy
     return out
+
+
+def comparable(known: Mapping[str, Mapping[str, str]], labels: Sequence[str]) -> list[str]:
+    """Return the labels that two data sets name in different words; refuse where there is none."""
+    shared = [x for x in labels if len(known[x]) > 1]
+    wanted = [x for x in shared if len(set(known[x].values())) > 1]
+    if wanted:
+        return wanted
+    if shared:
+        raise BadRequest(
+            f"All data sets use the same names of {', '.join(shared)}: nothing to harmonise.",
+            "Harmonising is for atlases whose data sets were labelled by different people.",
+        )
+    raise BadRequest(
+        "No label has the vocabularies of two data sets.",
+        "Train on an atlas with two labelled data sets that have expression.",
+    )
 
 
 def _label(

@@ -12,7 +12,7 @@ from dash.development.base_component import Component
 from backend.core.errors import AtlasError
 from explorer import ids
 from explorer.choices import SCOPES, choice, label_options, labelled, number_field
-from explorer.components import Child, button
+from explorer.components import Child
 from explorer.contact_figures import height_of, matrix_figure, network_figure
 from explorer.contact_parts import (
     LIGANDS,
@@ -30,11 +30,12 @@ from explorer.contact_parts import (
     where_row,
 )
 from explorer.contact_state import greatest, pairs_of, parse_at, region_of, write_at
-from explorer.contact_tables import pair_table, takes
-from explorer.plots import config
+from explorer.contact_tables import pair_table
+from explorer.plots import place
 from explorer.runs import Job
 from explorer.stages import finished_using, follow, form_of, staged, stages_of, using_of
 from explorer.state import PLACES
+from explorer.takes import takes
 
 if TYPE_CHECKING:
     from backend.service import Backend
@@ -87,7 +88,7 @@ def layout(backend: Backend) -> Component:
 
 def _frame() -> list[Child]:
     """Return the places of a result, which ``show`` fills."""
-    figure = dcc.Graph(id=FIGURE, config=config("contacts"), className="analysis-graph")
+    figure = place(FIGURE, "contacts")
     limit = dcc.Slider(
         0.1, 10, value=1, step=0.1, marks=None, id=RANGE, updatemode="mouseup", included=True
     )
@@ -165,7 +166,7 @@ def register(app: Dash, backend: Backend) -> None:
             where_row(found, at),
             chosen,
             pair_table(pairs, at),
-            [button("New count", "using", "", kind="sm"), takes(at.job, FIGURE), summary(found)],
+            [summary(found), takes(at.job, FIGURE, again="New count")],
             [html.P(line, className="s t3") for line in about(found)],
             at.picture != "matrix",
             {"minHeight": f"{height_of(pairs)}px"} if at.picture == "matrix" else {},

@@ -7,14 +7,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
-from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html, no_update
+from dash import ClientsideFunction, Dash, Input, Output, State, html, no_update
 from dash.development.base_component import Component
 
 from backend.core.errors import AtlasError
 from explorer import ids
 from explorer.choices import choice, label_options, labelled, number_field
 from explorer.components import Child, button, note
-from explorer.contact_tables import takes
 from explorer.gene_overlay import overlay_of
 from explorer.interaction_figures import (
     height_of,
@@ -43,9 +42,10 @@ from explorer.interaction_parts import (
 from explorer.interaction_read import read_gene_pairs, read_partners
 from explorer.interaction_state import InteractionsAt, parse_at, write_at
 from explorer.interaction_tables import gene_pair_table
-from explorer.plots import config
+from explorer.plots import place
 from explorer.runs import Job, job_of
 from explorer.stages import finished_using, follow, staged, stages_of, using_of
+from explorer.takes import takes
 
 if TYPE_CHECKING:
     from backend.service import Backend
@@ -109,7 +109,7 @@ def layout(backend: Backend) -> Component:
 
 def _frame() -> list[Child]:
     """Return the places of a result, which ``show`` fills."""
-    figure = dcc.Graph(id=FIGURE, config=config("interactions"), className="analysis-graph")
+    figure = place(FIGURE, "interactions")
     return [
         html.Div(id=HEAD, className="sec row wrap"),
         html.Div(id=NOTES, className="sec"),
@@ -242,7 +242,11 @@ def _partners(
     if found is None:
         return _unreadable()
     part = at.part if at.part in ("matrix", "trust") else "partners"
-    head = [parts_row(at, False), *_acts(at, part == "matrix"), _line(partner_summary(found))]
+    head = [
+        parts_row(at, False),
+        takes(at.job, FIGURE if part == "matrix" else ""),
+        _line(partner_summary(found)),
+    ]
     figure = matrix_figure(found) if part == "matrix" else go.Figure()
     style = {"minHeight": f"{height_of(found['types'])}px"} if part == "matrix" else {}
     body = {
@@ -260,7 +264,11 @@ def _genes(
     if found is None:
         return _unreadable()
     part = at.part if at.part in ("network", "table") else "volcano"
-    head = [parts_row(at, True), *_acts(at, part != "table"), _line(gene_summary(found))]
+    head = [
+        parts_row(at, True),
+        takes(at.job, FIGURE if part != "table" else ""),
+        _line(gene_summary(found)),
+    ]
     notes = [*warning_notes(found["warnings"]), *empty_words(found)]
     if part == "network":
         figure = network_figure(found["rows"], found["a"], found["b"], found["rate"])
@@ -279,14 +287,8 @@ def _unreadable() -> tuple[Any, ...]:
         None, None  # fmt: skip
 
 
-def _acts(at: InteractionsAt, has_figure: bool) -> list[Child]:
-    again = button("New run", "using", "", kind="sm")
-    link = button("Copy link", "copy-job", at.job, glyph="link", kind="sm")
-    return [takes(at.job, FIGURE if has_figure else ""), link, again]
-
-
-def _line(text: str) -> html.Span:
-    return html.Span(text, className="s t2")
+def _line(text: str) -> html.P:
+    return html.P(text, className="s t2 whole")
 
 
 def _opened(backend: Backend, job: Job) -> Any:

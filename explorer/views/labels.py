@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from dash import Dash, Input, Output, State, dcc, html, no_update
+from dash import Dash, Input, Output, State, html, no_update
 from dash.development.base_component import Component
 
 from backend.core.errors import AtlasError
 from backend.core.layers import LayerKey
 from explorer import ids, words
 from explorer.choices import choice, label_options, labelled
-from explorer.components import Child, button, note, segments
+from explorer.components import Child, note, segments
 from explorer.label_figures import (
     PICTURES,
     LabelsAt,
@@ -23,10 +23,11 @@ from explorer.label_figures import (
     river_figure,
     write_at,
 )
-from explorer.plots import config
+from explorer.plots import blank, place
 from explorer.runs import run_button
 from explorer.stages import finished_using, follow, form_of, staged, stages_of, using_of
 from explorer.state import MONTAGE
+from explorer.takes import takes
 
 if TYPE_CHECKING:
     from backend.service import Backend
@@ -58,15 +59,14 @@ def layout(backend: Backend) -> Component:
     """Return the body: the label to harmonise, or a result."""
     options = [("", "All labels"), *label_options(backend)]
     form = [labelled("Label", choice(LABEL, options, ""))]
-    figure = dcc.Graph(
-        id=FIGURE, config=config("labels"), className="analysis-graph", style={"height": HEIGHT}
-    )
+    head = [html.Div(id=HEAD, className="row wrap"), html.Div(_choosers())]
+    sides = [
+        html.Div(place(FIGURE, "labels", HEIGHT), className="analysis-left"),
+        html.Div(id=PAIR, className="analysis-side stack2"),
+    ]
     frame = [
-        html.Div([html.Div(id=HEAD, className="row wrap"), html.Div(_choosers())], className="sec"),
-        html.Div(
-            [html.Div(figure, className="analysis-left"), html.Div(id=PAIR)],
-            className="analysis-two",
-        ),
+        html.Div(head, className="sec stack2"),
+        html.Div(sides, className="analysis-two"),
         html.Div(id=TABLE, className="sec analysis-table"),
     ]
     return staged(NAME, form_of(form, RUN, WHAT), frame)
@@ -194,7 +194,7 @@ def overlap_of(found: Mapping[str, Any], at: LabelsAt) -> Mapping[str, Any] | No
 def drawn(backend: Backend, found: Mapping[str, Any], at: LabelsAt) -> tuple[Any, ...]:
     """Return everything of a result: figure, heads, choices, chosen pair, table."""
     overlap = overlap_of(found, at)
-    head = [button("New run", "using", "", kind="sm"), takes(at.job)]
+    head = [takes(at.job, FIGURE)]
     labels = [(write_at(LabelsAt(at.job, name, picture=at.picture)), name.capitalize())
               for name, entry in found["labels"].items() if entry["overlaps"]]  # fmt: skip
     chosen = write_at(LabelsAt(at.job, at.label, picture=at.picture))
@@ -204,7 +204,7 @@ def drawn(backend: Backend, found: Mapping[str, Any], at: LabelsAt) -> tuple[Any
         segments("Picture", pictures, write_at(at), "using"),
     ]
     if overlap is None:
-        return ({}, head, where, [], None, [], None, [note("No two data sets compare.")], None)
+        return blank(), head, where, [], None, [], None, _incomparable(found), None
     overlaps = found["labels"][at.label]["overlaps"]
     ofs = list(dict.fromkeys(o["of"] for o in overlaps))
     bys = [o["by"] for o in overlaps if o["of"] == at.of]
@@ -221,17 +221,13 @@ def drawn(backend: Backend, found: Mapping[str, Any], at: LabelsAt) -> tuple[Any
     return picture, head, where, ofs, at.of, bys, at.by, pair_part(overlap, at), match_table(listed)
 
 
-def takes(job: str) -> html.Div:
-    """Return what can be taken away: table, all for programs, and the picture."""
-    parts: list[Child] = [
-        button(word, "take-result", f"{job}|{word.lower()}", glyph="down", kind="sm")
-        for word in ("CSV", "JSON")
+def _incomparable(found: Mapping[str, Any]) -> list[Child]:
+    """Return why there is nothing to see: of every pair that was passed over, once."""
+    reasons = dict.fromkeys(str(p["why"]) for p in found["passed_over"])
+    return [
+        note("No two data sets could be compared."),
+        *(html.P(r, className="s") for r in reasons),
     ]
-    parts += [
-        button(word, "take-plot", f"{FIGURE}|{word.lower()}", glyph="img", kind="sm")
-        for word in ("PNG", "SVG")
-    ]
-    return html.Div(parts, className="row tight")
 
 
 def pair_part(overlap: Mapping[str, Any], at: LabelsAt) -> list[Child]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from dash import Dash, Input, Output, dcc, html, no_update
+from dash import Dash, Input, Output, html, no_update
 from dash.development.base_component import Component
 
 from explorer import ids, words
@@ -19,13 +19,13 @@ from explorer.choices import (
     sections_of,
     text_field,
 )
-from explorer.components import Child, button, note, segments
-from explorer.contact_tables import takes
+from explorer.components import Child, note, segments
 from explorer.panel_figures import curve_figure, gene_table, module_line
-from explorer.plots import config
+from explorer.plots import place
 from explorer.runs import run_button
 from explorer.stages import finished_using, follow, form_of, staged, stages_of, using_of
 from explorer.state import MONTAGE
+from explorer.takes import takes
 
 if TYPE_CHECKING:
     from backend.service import Backend
@@ -97,9 +97,10 @@ def layout(backend: Backend) -> Component:
             "Candidates: what this section measured, such as the panel of your own instrument",
         ),
     ]
+    head_parts = [html.Div(id=HEAD, className="row wrap"), html.Div(id=TEXT, className="notes")]
     result = [
-        html.Div([html.Div(id=HEAD, className="row wrap"), html.Div(id=TEXT)], className="sec"),
-        dcc.Graph(id=FIGURE, config=config("panel"), className="analysis-graph"),
+        html.Div(head_parts, className="sec stack2"),
+        place(FIGURE, "panel"),
         html.Div(id=TABLE, className="sec analysis-table"),
     ]
     return staged(NAME, form_of(form, RUN, WHAT), result)
@@ -205,11 +206,12 @@ def head(found: Mapping[str, Any], job: str, label: str) -> list[Child]:
         f"{len(found['genes'])} of {words.plural(found['n_candidates'], 'candidate gene')}, chosen "
         f"on {chosen}{f' and {more} more' if more > 0 else ''}"
     )
-    parts: list[Child] = [button("New panel", "using", "", kind="sm"), takes(job, FIGURE)]
+    parts: list[Child] = []
     if len(labels) > 1:
         options = [(f"{job},{name}", name.capitalize()) for name in labels]
         parts.append(segments("Scored on", options, f"{job},{label}", "using"))
-    return [*parts, html.Span(text, className="s t2")]
+    line = html.P(text, className="s t2 whole")
+    return [*parts, takes(job, FIGURE, again="New panel"), line]
 
 
 def verdicts(found: Mapping[str, Any]) -> list[Child]:
@@ -217,11 +219,15 @@ def verdicts(found: Mapping[str, Any]) -> list[Child]:
     lines: list[Child] = []
     for verdict in found["verdicts"]:
         if verdict.get("ahead"):
-            lines.append(note(verdict["text"]))
+            lines.append(note(_sentence(verdict["text"])))
         else:
-            lines.append(html.P(verdict["text"], className="s"))
+            lines.append(html.P(_sentence(verdict["text"]), className="s"))
     rest = (
         f"Held out: {found['held_out']}. The gene embedding saw the expression of all cells, "
         f"labels of none. {module_line(found)}"
     )
     return [*lines, html.P(rest, className="s t3")]
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -11,9 +11,9 @@ import pytest
 
 from backend.cli.main import main
 from backend.core.data import Label, SectionData
-from backend.core.errors import UnknownLayer
+from backend.core.errors import BadRequest, UnknownLayer
 from backend.models.fusemap.train import TrainParams
-from backend.runs.harmonise import harmonise_atlas, write_harmonised
+from backend.runs.harmonise import comparable, harmonise_atlas, write_harmonised
 from backend.runs.train import train_fusemap
 from backend.store.write import write_atlas
 from tests.models.simulated import simulate
@@ -61,3 +61,12 @@ def test_all_of_it_is_written_as_json(two: tuple[Path, Path], tmp_path: Path) ->
     found = harmonise_atlas(*two, labels=("type",))
     write_harmonised(found, tmp_path / "x.json")
     assert json.loads((tmp_path / "x.json").read_text()) == found
+
+
+def test_labels_that_all_data_sets_name_alike_are_left_out_or_refused() -> None:
+    own, shared = {"A": "A", "B": "B"}, {"A": "A + B", "B": "A + B"}
+    assert comparable({"type": own, "region": shared}, ["type", "region"]) == ["type"]
+    with pytest.raises(BadRequest, match="use the same names of region: nothing to harmonise"):
+        comparable({"region": shared}, ["region"])
+    with pytest.raises(BadRequest, match="vocabularies of two data sets"):
+        comparable({"type": {"A": "A"}}, ["type"])
