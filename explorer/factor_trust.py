@@ -75,6 +75,7 @@ def _measures(figures: Figures) -> list[Child]:
     shown = {
         "Factors of cells": model["cells"],
         "Factors of places": model["places"],
+        **({"Domains": model["domains"]} if model.get("domains") else {}),
         **figures["baselines"],
     }
     keys = [(k, w) for k, w in (("mixing", "Mixing"), ("ari", "ARI"), ("nmi", "NMI"),
@@ -83,7 +84,23 @@ def _measures(figures: Figures) -> list[Child]:
     rows = [[name, *(_three(m.get(k)) for k, _ in keys)] for name, m in shown.items()]
     said = "Mixing: entropy of sections among 50 neighbours, 1 where they are even."
     return [html.H3("Beside plain methods"), table(["Space", *(w for _, w in keys)], rows),
-            html.P(said, className="s t3")]  # fmt: skip
+            html.P(said, className="s t3"), *_domains(figures)]  # fmt: skip
+
+
+def _domains(figures: Figures) -> list[Child]:
+    """Return how domains were found; nothing for results that do not say."""
+    found = figures.get("found_domains")
+    if not found:
+        return []
+    way = found["chosen"]
+    ties = f"neighbours weigh {found['ties']:.1f} nats" if way["tied"] else "without ties"
+    smooth = words.plural(way["rounds"], "round")
+    aim = "the counts of neighbours" if found["of"] == "cells" else "held-out genes of the spot"
+    said = (
+        f"Domains of {found['of']}: {smooth} of smoothing at the start, {ties}. The best of "
+        f"{len(found['tried'])} ways by how well they foretell {aim}; no label was used."
+    )
+    return [html.P(said, className="s t3")]
 
 
 def _transferred(figures: Figures) -> list[Child]:

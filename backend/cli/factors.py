@@ -111,6 +111,7 @@ def _text(figures: dict[str, Any]) -> str:
         mark = "" if f["is_stable"] else "  (not in half of the counts)"
         head = f"  {f['name']:>3s}  {f['share']:5.1%}  r {f['stability']:.2f}"
         lines.append(f"{head}  {genes}  in {where}{mark}")
+    lines.append(_domains(figures["found_domains"], len(figures["domains"])))
     if figures["held_out"]:
         lines.append("Nats per held-out count above the mean profile of a section:")
         lines += [f"  {name:28s} {value:.4f}" for name, value in figures["held_out"].items()]
@@ -133,6 +134,17 @@ def _text(figures: dict[str, Any]) -> str:
             f"right on held-out cells: {tested or 'not tested'}."
         )
     return "\n".join([*lines, *(f"Note: {w}" for w in figures["warnings"])])
+
+
+def _domains(found: dict[str, Any], count: int) -> str:
+    """Return how domains were found, as a sentence."""
+    way = found["chosen"]
+    ties = f"neighbours weigh {found['ties']:.1f} nats" if way["tied"] else "not tied to neighbours"
+    levels = f", levels of genes heeded by {way['trust']:g}" if way["trust"] else ""
+    return (
+        f"{count} domains of {found['of']}: start smoothed {way['rounds']} times, {ties}{levels}; "
+        f"the best of {len(found['tried'])} ways by what they foretell."
+    )
 
 
 def _placed(found: dict[str, Any]) -> str:

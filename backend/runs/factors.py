@@ -23,7 +23,8 @@ log2_scale)); ``domains`` (list: name, colour, cells); ``range`` [0, 99.5th perc
 shares]; ``r_between`` (K, K) r of shares; ``count`` (factors, tried: list of factors, gain,
 weakest_r, stable) or None; ``stack`` (jobs only, see ``factors_stack``); ``noise``
 (overdispersed, shape); ``borrow`` (chosen, gains: what cells borrow from neighbours, in parts of
-the median depth); ``model`` {cells, places, domains} and ``baselines`` by name (mixing; ari, nmi,
+the median depth); ``found_domains`` (of spots or cells, ties, chosen and tried: rounds, tied,
+trust, foretold); ``model`` {cells, places, domains} and ``baselines`` by name (mixing; ari, nmi,
 silhouette, by_section where there is a truth); ``better_baselines``; ``held_out`` (nats per
 held-out count: factors and NMF); ``hidden_genes`` (genes, r, knn_r, by_gene); ``programs``
 (diversity, coherence); ``gene_sets`` {factor: list of name, size, shared, p, q}; ``warnings``;

@@ -40,9 +40,10 @@ from backend.models.inspire.em import Settings, State, fit
 from backend.models.inspire.genes import choose_genes
 from backend.models.inspire.heldout import compositions
 from backend.models.inspire.inputs import Joined, join
-from backend.models.inspire.measures import measure, measure_labels
+from backend.models.inspire.measures import measure
 from backend.models.inspire.model import place
 from backend.models.inspire.readout import of_places, presence
+from backend.models.inspire.report import domains_beside
 from backend.models.inspire.search import search
 from backend.models.inspire.tasks import LAST, SectionsParams, run
 from backend.runs.threesections import full_counts, hidden_genes, read_threesections
@@ -128,7 +129,7 @@ def from_threesections(folder: Path, seed: int, factors: int) -> Row:
     row["type ARI"] = cluster_ari(np.vstack(cells), types, seed)
     row["region ARI"] = cluster_ari(np.vstack(of_places(found.data, cells)), regions, seed)
     found_domains = find_domains(found.data, found.state, 5, seed)
-    labels = np.concatenate(labels_of(found_domains))
+    labels = np.concatenate(labels_of(found_domains.likely))
     row["domains ARI"] = float(adjusted_rand_score(regions, labels))
     row["borrow"] = found.settings.borrow
     number = {g.upper(): j for j, g in enumerate(found.whole.genes)}
@@ -171,12 +172,9 @@ def from_real(folder: Path, name: str, seeds: int) -> list[Row]:
         row |= {k: figures.get(k) for k in ("ari", "ari_pooled", "nmi", "silhouette", "mixing")}
         rows.append(row)
     if truth is not None:
-        codes = np.concatenate(truth)
-        kinds = len(np.unique(codes[codes >= 0]))
-        own = labels_of(find_domains(first.data, first.state, kinds, 0))
-        figures = measure_labels(own, truth)
-        rows.insert(1, {"set": name, "method": "domains"})
-        rows[1] |= {k: figures[k] for k in ("ari", "ari_pooled", "nmi")}
+        figures = domains_beside(first.data, first.state, truth, 0)
+        rows.insert(1, {"set": name, "method": "domains", "how": figures["how"]})
+        rows[1] |= {k: figures[k] for k in ("ari", "ari_pooled", "nmi", "by_section")}
     rows[0] |= _stability([first.state, *(f.state for f in others)])
     rows[0]["borrow"] = first.settings.borrow
     rows[0]["shape"] = first.found.shape

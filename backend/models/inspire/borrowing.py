@@ -17,7 +17,7 @@ from backend.core.job import RunContext
 from backend.models.inspire.count import HELD_OUT
 from backend.models.inspire.em import Settings, State, fit, likelihood_of
 from backend.models.inspire.inputs import Joined
-from backend.models.inspire.search import sample, subset
+from backend.models.inspire.search import blocks, sample, subset
 
 #: Pseudo-counts that are tried, in parts of the median depth; the most of two as good is taken.
 TRIED = (0.0, 0.02, 0.05, 0.1, 0.15)
@@ -44,11 +44,11 @@ def choose_borrow(
     """
     rows = sample(data, seed + 9, CELLS)
     if data.n > CELLS:
-        rows = _blocks(data, [len(r) for r in rows], seed)
+        rows = blocks(data, [len(r) for r in rows], seed)
     small = subset(data, rows)
     held = np.random.default_rng([seed, 59]).random(len(data.genes)) < HELD_OUT
-    shown, hidden = _genes(small, ~held), _genes(small, held)
-    begin = _mean_state(shown, state)
+    shown, hidden = genes_of(small, ~held), genes_of(small, held)
+    begin = mean_state(shown, state)
     count = max(1.0, sum(float(c.depth.sum()) for c in hidden.sections))
     gains = {}
     for borrow in TRIED:
@@ -60,7 +60,7 @@ def choose_borrow(
     return max(b for b, g in gains.items() if g >= best - AS_GOOD), gains
 
 
-def _genes(data: Joined, keep: NDArray[np.bool_]) -> Joined:
+def genes_of(data: Joined, keep: NDArray[np.bool_]) -> Joined:
     """Return the same cells with some of the genes."""
     out = []
     for cells in data.sections:
@@ -70,23 +70,8 @@ def _genes(data: Joined, keep: NDArray[np.bool_]) -> Joined:
     return Joined(tuple(out), data.genes)
 
 
-def _blocks(data: Joined, counts: list[int], seed: int) -> list[NDArray[np.int64]]:
-    """Return, of every section, cells that are near one of them."""
-    rng = np.random.default_rng([seed, 57])
-    rows = []
-    for cells, count in zip(data.sections, counts, strict=True):
-        inside = np.zeros(cells.n, dtype=np.bool_)
-        inside[rng.integers(cells.n)] = True
-        while inside.sum() < count:
-            grown = inside | (cells.near.T @ inside > 0) | (cells.near @ inside > 0)
-            if grown.sum() == inside.sum():
-                grown[rng.integers(cells.n)] = True
-            inside = grown
-        rows.append(np.flatnonzero(inside)[: 2 * count])
-    return rows
-
-
-def _mean_state(data: Joined, state: State) -> State:
+def mean_state(data: Joined, state: State) -> State:
+    """Return a state in which every cell has the mean shares of its section."""
     loadings = []
     for cells, t in zip(data.sections, state.loadings, strict=True):
         # Of all cells of the section, also where a part of them is looked at.

@@ -49,6 +49,11 @@ HOW_TO_READ: dict[str, str] = {
         "Scale: what a section shows of a gene beyond its programs. A factor that is spread evenly "
         "over one whole section cannot be told from such scales; look at the largest."
     ),
+    "domain": (
+        "Domain: of cells, places with one mixture of cell types, found with neighbours; how "
+        "smooth, and how much neighbours weigh, is what foretells the counts of neighbours best. "
+        "Of spots, which hold many cells, what foretells held-out genes of the spot best."
+    ),
     "gain": (
         "Gain: how much likelier a held-out count is than under the mean profile of its section, "
         "in nats per count."

@@ -15,6 +15,9 @@ from backend.models.common.prep import gene_index, union_of_genes
 
 #: Neighbours of a cell in its section.
 NEIGHBOURS = 6
+#: Micrometres between spots of an array, at least, and the spread of distances to the nearest, as
+#: a part of their median, below which places are an array.
+PITCH, EVEN = 40.0, 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,8 @@ class Cells:
         Rows sum to 1 over the neighbours of a cell; empty rows where it has none.
     depth : (n,) float64
         Counts of every cell over the genes in use.
+    is_spots : bool
+        Whether these are spots of an array, each of many cells.
     """
 
     id: str
@@ -39,6 +44,7 @@ class Cells:
     genes: NDArray[np.int64]
     near: csr_matrix
     depth: NDArray[np.float64]
+    is_spots: bool = False
 
     @property
     def n(self) -> int:
@@ -97,7 +103,8 @@ def _cells(section: SectionData, index: dict[str, int]) -> Cells:
     columns = np.flatnonzero(place >= 0)
     columns = columns[np.unique(place[columns], return_index=True)[1]]
     counts = sorted_rows(csr_matrix(section.counts[:, columns], dtype=np.float32))
-    return Cells(section.id, counts, place[columns], neighbours(section.xy), totals(counts))
+    near, spots = neighbours(section.xy), are_spots(section.xy)
+    return Cells(section.id, counts, place[columns], near, totals(counts), spots)
 
 
 def sorted_rows(counts: csr_matrix) -> csr_matrix:
@@ -111,6 +118,21 @@ def sorted_rows(counts: csr_matrix) -> csr_matrix:
 def totals(counts: csr_matrix) -> NDArray[np.float64]:
     """Return the sum of every row, (n,) float64."""
     return np.asarray(counts.sum(axis=1), dtype=np.float64).ravel()
+
+
+def are_spots(xy: NDArray[np.floating]) -> bool:
+    """Return whether places are those of an array whose spots hold many cells.
+
+    That is, whether nearest neighbours are all about as far, and ``PITCH`` or more: cells lie at
+    distances that vary by a third or more of their median, and bins of cell size are nearer.
+    """
+    points = xy[np.isfinite(xy).all(axis=1)].astype(np.float64)
+    if len(points) < 3:
+        return False
+    nearest = cKDTree(points).query(points, 2)[0][:, 1]
+    median = float(np.median(nearest))
+    spread = float(np.median(np.abs(nearest - median)))
+    return median >= PITCH and spread < EVEN * median
 
 
 def neighbours(xy: NDArray[np.floating], k: int = NEIGHBOURS) -> csr_matrix:

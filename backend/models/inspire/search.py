@@ -150,6 +150,22 @@ def _rows(cells: Cells, rows: NDArray[np.int64]) -> Cells:
     return replace(cells, near=near, depth=cells.depth[rows]).with_counts(cells.counts[rows])
 
 
+def blocks(data: Joined, counts: list[int], seed: int) -> list[NDArray[np.int64]]:
+    """Return, of every section, cells that are near one of them."""
+    rng = np.random.default_rng([seed, 57])
+    rows = []
+    for cells, count in zip(data.sections, counts, strict=True):
+        inside = np.zeros(cells.n, dtype=np.bool_)
+        inside[rng.integers(cells.n)] = True
+        while inside.sum() < count:
+            grown = inside | (cells.near.T @ inside > 0) | (cells.near @ inside > 0)
+            if grown.sum() == inside.sum():
+                grown[rng.integers(cells.n)] = True
+            inside = grown
+        rows.append(np.flatnonzero(inside)[: 2 * count])
+    return rows
+
+
 def spread_to(data: Joined, state: State, rows: Sequence[NDArray[np.int64]]) -> State:
     """Return a state for all cells: those that were not looked at start at the section's mean."""
     loadings = []

@@ -173,7 +173,8 @@ def result_of(
     proportions = found.state.proportions()
     spreads = spread_of(found.data, found.state)
     k = params.domains or found.state.k
-    domains = labels_of(find_domains(found.data, found.state, k, seed))
+    fields = find_domains(found.data, found.state, k, seed)
+    domains = labels_of(fields.likely)
     columns: list[Column] = []
     matrices: list[Matrix] = []
     kinds = tuple(Category(f"Domain {i + 1}", COLOURS[i % len(COLOURS)]) for i in range(k))
@@ -198,6 +199,7 @@ def result_of(
         ]
     matrices.append(Matrix("", "programs", found.whole_state.programs.T.astype(np.float32), names))
     figures = {**found.figures, **tables_of(sections, found, names, domains, k)}
+    figures["found_domains"] = fields.as_json()
     if params.truth:
         carried, figures["transfer"] = _transferred(sections, params, found, seed)
         columns += carried
