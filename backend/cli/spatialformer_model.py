@@ -28,6 +28,7 @@ def add_verbs(verbs: Any) -> None:
     parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--every", type=int, default=100, help="steps between checkpoints")
     parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--device", default="auto", help="cpu, cuda or auto")
     parser.add_argument("--seed", type=int, default=0)
     embed = command(
         verbs,
@@ -53,7 +54,8 @@ def run_train(args: argparse.Namespace) -> None:
     from backend.runs.former_train import train_former
 
     params = TrainParams(steps=args.steps, every=args.every)
-    card = train_former(args.corpus, args.folder, args.out, params, context(args.seed), args.resume)
+    ctx = context(args.seed, args.device)
+    card = train_former(args.corpus, args.folder, args.out, params, ctx, args.resume)
     say(f"Wrote {args.out}.")
     show(dict(card["metrics"]), False, _trained)
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from backend.core.errors import BadCheckpoint, StoreExists
 from backend.core.job import RunContext
+from backend.models.common.device import device_of
 from backend.models.spatialformer.transformer.closed_form import begin_closed_form
 from backend.models.spatialformer.transformer.corpus import Corpus, make_corpus
 from backend.models.spatialformer.transformer.keep import (
@@ -61,14 +62,15 @@ def train_former(
 
     Raises
     ------
-    StoreExists, BadFile, BadCheckpoint, TooFewCells, Diverged, Cancelled
+    StoreExists, BadFile, BadCheckpoint, BadRequest, TooFewCells, Diverged, Cancelled
     """
     use_one_thread()
+    device = device_of(ctx.device)
     state = out.parent / (out.name + UNFINISHED)
     _refuse(out, state, resume)
     gathered = read_corpus(listing, folder, state / "kept", ctx.part(0.0, 0.02), ctx.seed)
     corpus = make_corpus(gathered.sources)
-    training = start_training(small(len(corpus.vocabulary)), params, ctx.seed)
+    training = start_training(small(len(corpus.vocabulary)), params, ctx.seed, device)
     about = _about(training, corpus, gathered, params, ctx.seed)
     if resume and (state / "state").exists():
         resume_training(state / "state", training, about)

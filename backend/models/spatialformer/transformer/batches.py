@@ -60,6 +60,25 @@ class Batch:
     together: Tensor
     block: Tensor
 
+    def to(self, device: torch.device) -> Batch:
+        """Return the batch on a device."""
+        if device.type == "cpu":
+            return self
+        first, second = (
+            (tokens.to(device), types.to(device)) for tokens, types in (self.first, self.second)
+        )
+        near, weight, all_near, all_weight = (
+            [x.to(device) for x in windows]
+            for windows in (self.near, self.weight, self.all_near, self.all_weight)
+        )
+        told, truth, seen, together, block = (
+            x.to(device) for x in (self.told, self.truth, self.seen, self.together, self.block)
+        )
+        return Batch(
+            first, second, told, truth, self.windows, near, weight, all_near, all_weight, seen,
+            together, block,
+        )  # fmt: skip
+
 
 def draw_batch(
     corpus: Corpus,

@@ -8,7 +8,7 @@ centred per section, and genes put on one scale, the directions u that part neig
 
 each section weighing as much. The embedding of a gene is its row of sqrt(w) u: the mean over the
 genes of a cell is then the projection, and pooled cells match as in the closed-form bilinear form.
-Blocks begin near the identity, and the head on CLS at zero, so that neither hides this.
+Blocks begin near the identity, so that they do not hide this.
 """
 
 from __future__ import annotations
@@ -43,18 +43,17 @@ GAIN, BRANCH = 2.0, 0.1
 
 
 def begin_closed_form(model: Former, corpus: Corpus, seed: int) -> None:
-    """Set the gene embeddings, branches and heads of a new model as said above."""
+    """Set the gene embeddings and branches of a new model as said above."""
     size = model.size
     vectors = gene_vectors(corpus, size.width, genes_each(size.longest), seed)
     known = np.flatnonzero(vectors.any(axis=1))
     norm = np.sqrt((vectors[known] ** 2).sum(1).mean())
     values = vectors[known] * (GAIN * np.sqrt(size.width) / norm)
     with torch.no_grad():
-        start = torch.from_numpy(values.astype(np.float32))
+        start = torch.from_numpy(values.astype(np.float32)).to(model.token.weight.device)
         if model.prior is not None:
             start = start - model.prior.weight[known]
         model.token.weight[known] = start
-        model.pair.weight.zero_()
         for part in model.modules():
             if isinstance(part, Residual):
                 part.scale.fill_(BRANCH)

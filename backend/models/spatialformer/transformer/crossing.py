@@ -21,7 +21,7 @@ from torch import Tensor
 
 from backend.core.errors import BadCheckpoint
 from backend.models.spatialformer.transformer.blocks import alibi_slopes
-from backend.models.spatialformer.transformer.network import Former, apart_together
+from backend.models.spatialformer.transformer.network import Former
 
 #: Cells times cells scored at once.
 GRID = 32768
@@ -32,8 +32,7 @@ class First:
     """Cells that stand first: what CLS brings to the last softmax.
 
     cls : (n, D); query : (n, H, w); mixed : (n, H, w) own values as CLS mixes them;
-    total : (n, H) log of the sum of exponentials; length : (n,) tokens; pooled : (n, D) for the
-    match, (n, 0) where the model has none.
+    total : (n, H) log of the sum of exponentials; length : (n,) tokens.
     """
 
     cls: Tensor
@@ -41,33 +40,30 @@ class First:
     mixed: Tensor
     total: Tensor
     length: Tensor
-    pooled: Tensor
 
     def rows(self, keep: slice) -> First:
         """Return some of the cells."""
         return First(
-            self.cls[keep], self.query[keep], self.mixed[keep], self.total[keep],
-            self.length[keep], self.pooled[keep],
-        )  # fmt: skip
+            self.cls[keep], self.query[keep], self.mixed[keep], self.total[keep], self.length[keep]
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Second:
-    """Cells that stand second: keys and values (n, H, t, w), minus infinity at padding, pooled."""
+    """Cells that stand second: keys and values (n, H, t, w), and minus infinity at padding."""
 
     key: Tensor
     value: Tensor
     bias: Tensor
-    pooled: Tensor
 
     def rows(self, keep: slice) -> Second:
         """Return some of the cells."""
-        return Second(self.key[keep], self.value[keep], self.bias[keep], self.pooled[keep])
+        return Second(self.key[keep], self.value[keep], self.bias[keep])
 
 
 def refuse_joint(model: Former) -> None:
-    """Raise BadCheckpoint unless the cells of a pair meet in the last block only."""
-    if model.size.apart != model.size.blocks - 1:
+    """Raise BadCheckpoint unless CLS tells pairs, and their cells meet in the last block only."""
+    if model.pair is None or model.size.apart != model.size.blocks - 1:
         raise BadCheckpoint(
             "In this transformer the cells of a pair see one another from the first block on.",
             "Score pairs with pair_input, or use a model whose cells meet in the last block.",
@@ -95,10 +91,6 @@ def _before(model: Former, tokens: Tensor, types: Tensor) -> Tensor:
     return model.before(tokens, types, (alone, alone))
 
 
-def _pooled(model: Former, x: Tensor, types: Tensor, role: int) -> Tensor:
-    return x.new_zeros(len(x), 0) if model.match is None else model.match.pool(x, types, role)
-
-
 def as_first(model: Former, x: Tensor, types: Tensor) -> First:
     """Return the cells as first ones, from ``before_softmax``."""
     attention = model.last.attention
@@ -106,21 +98,20 @@ def as_first(model: Former, x: Tensor, types: Tensor) -> First:
     query = q[:, :, 0] * attention.width**-0.5  # (n, H, w)
     logits = torch.einsum("nhw,nhtw->nht", query, k) + _bias(types, attention.heads)
     mixed = torch.einsum("nht,nhtw->nhw", logits.softmax(-1), v)
-    total, length = logits.logsumexp(-1), (types > 0).sum(1)
-    return First(x[:, 0], query, mixed, total, length, _pooled(model, x, types, 1))
+    return First(x[:, 0], query, mixed, logits.logsumexp(-1), (types > 0).sum(1))
 
 
 def as_second(model: Former, x: Tensor, types: Tensor) -> Second:
     """Return the cells as second ones, from ``before_softmax``."""
     attention = model.last.attention
     _, k, v = attention.split(x)
-    return Second(k, v, _bias(types, attention.heads), _pooled(model, x, types, 2))
+    return Second(k, v, _bias(types, attention.heads))
 
 
 def _bias(types: Tensor, heads: int) -> Tensor:
     """Return ALiBi from the first token of each cell, (n, H, t)."""
-    away = torch.arange(types.shape[1], dtype=torch.float32)
-    slope = -alibi_slopes(heads)[:, None] * away  # (H, t)
+    away = torch.arange(types.shape[1], dtype=torch.float32, device=types.device)
+    slope = -alibi_slopes(heads).to(types.device)[:, None] * away  # (H, t)
     return slope.expand(len(types), -1, -1).masked_fill((types == 0)[:, None], float("-inf"))
 
 
@@ -130,16 +121,15 @@ def cross(model: Former, first: First, second: Second) -> Tensor:
     logits = torch.einsum("ahw,bhtw->abht", first.query, second.key) + second.bias
     total = logits.logsumexp(-1)  # (a, b, H)
     mixed = torch.einsum("abht,bhtw->abhw", logits.softmax(-1), second.value)
-    later = alibi_slopes(attention.heads) * first.length[:, None]
+    later = alibi_slopes(attention.heads).to(first.length.device) * first.length[:, None]
     own = torch.sigmoid((first.total + later)[:, None] - total).unsqueeze(-1)
     both = own * first.mixed[:, None] + (1 - own) * mixed
     a, b = both.shape[:2]
     cls = first.cls[:, None].expand(a, b, -1).reshape(a * b, 1, -1)
     state = attention.finish(cls, both.reshape(a * b, 1, -1))
+    assert model.pair is not None
     out: Tensor = model.pair(state[:, 0]).view(a, b, 2)
-    if model.match is None:
-        return out
-    return out + apart_together(model.match(first.pooled[:, None], second.pooled[None]))
+    return out
 
 
 def cross_all(model: Former, first: First, second: Second) -> np.ndarray:

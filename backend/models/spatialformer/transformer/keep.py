@@ -43,7 +43,7 @@ def save_pretrained(folder: Path, pretrained: Pretrained, *, replace: bool = Fal
     StoreExists
     """
     tensors = {
-        name: _half(value) if value.is_floating_point() and value.dim() > 1 else value.numpy()
+        name: _half(value) if value.is_floating_point() and value.dim() > 1 else value.cpu().numpy()
         for name, value in pretrained.model.state_dict().items()
     }
     save_checkpoint(
@@ -54,7 +54,7 @@ def save_pretrained(folder: Path, pretrained: Pretrained, *, replace: bool = Fal
 
 
 def _half(value: Tensor) -> NDArray[np.float16]:
-    return value.detach().numpy().astype(np.float16)
+    return value.detach().cpu().numpy().astype(np.float16)
 
 
 def load_pretrained(folder: Path) -> Pretrained:
@@ -102,11 +102,11 @@ def save_training(folder: Path, training: Training, about: Mapping[str, Any]) ->
     """Write where a training is, so that it can go on; replaces an earlier state."""
     tensors: dict[str, NDArray[Any]] = {}
     for name, value in training.model.state_dict().items():
-        tensors[MODEL_PART + name] = value.numpy()
-    tensors["uncertainty"] = training.uncertainty.s.detach().numpy()
+        tensors[MODEL_PART + name] = value.cpu().numpy()
+    tensors["uncertainty"] = training.uncertainty.s.detach().cpu().numpy()
     for i, state in training.optimiser.state_dict()["state"].items():
         for name, value in state.items():
-            tensors[f"{OPTIMISER_PART}{i}.{name}"] = np.asarray(value)
+            tensors[f"{OPTIMISER_PART}{i}.{name}"] = np.asarray(value.cpu())
     card = {
         **about,
         "model": MODEL,

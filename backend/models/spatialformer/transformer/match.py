@@ -1,4 +1,4 @@
-"""The match of two cells: a score of two pooled cells beside the published head on CLS.
+"""The match of two cells: a score of two pooled cells, in place of the published head on CLS.
 
 The published pair head reads CLS through one linear map. Whether two cells lie together is an
 interaction without terms of either cell, so that head has almost no gradient until attention has
@@ -10,7 +10,9 @@ over the states h of its genes with rank r (R is ``FADED`` ranks), and two cells
 
     s(a, b) = (1 / D) sum_k (p_k u_ak u_bk - q_k |u_ak - u_bk|) + c,
 
-symmetric and with a gradient from the first step. It is added to the logit of the published head.
+symmetric and with a gradient from the first step. It takes the place of the published head: where
+both were trained together, CLS added nothing to it on any unseen section. Each cell is a single
+input, encoded once whatever the number of its pairs.
 """
 
 from __future__ import annotations
@@ -37,9 +39,9 @@ class Match(nn.Module):
         self.difference = nn.Parameter(torch.full((d,), 4.0))
         self.constant = nn.Parameter(torch.zeros(1))
 
-    def pool(self, x: Tensor, types: Tensor, role: int) -> Tensor:
-        """Return u of the cells of a role, (b, D), from states (b, t, D) and types (b, t)."""
-        rank, gene = ranks(types == role, LEAD if role == 1 else LEAD - 1)
+    def pool(self, x: Tensor, types: Tensor) -> Tensor:
+        """Return u of single cells, (b, D), from states (b, t, D) and types (b, t)."""
+        rank, gene = ranks(types == 1, LEAD)
         weight = torch.exp(-self.fade * rank / FADED) * gene
         weight = weight / weight.sum(1, keepdim=True).clamp(min=1e-6)
         pooled: Tensor = torch.einsum("bt,btd->bd", weight, x.float()) @ self.project

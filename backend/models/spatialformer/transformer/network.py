@@ -71,12 +71,11 @@ class Former(nn.Module):
         self.dropout, self.norm = nn.Dropout(size.dropout), nn.LayerNorm(size.width)
         self.blocks = nn.ModuleList(Block(size) for _ in range(size.blocks))
         self.masked = nn.Linear(size.width, size.tokens)
-        self.pair = nn.Linear(size.width, 2, bias=False)
+        matched = size.pair_head == "match"
+        self.pair = None if matched else nn.Linear(size.width, 2, bias=False)
+        self.match = Match(size) if matched else None
         heads = {"additive": Additive, "bilinear": Bilinear}
         self.together = heads[size.co_head](size)
-        self.match = Match(size) if size.pair_head == "match" else None
-        if self.match is not None:
-            self.kinds[2] = self.kinds[1]
 
     @property
     def last(self) -> Block:
@@ -96,8 +95,11 @@ class Former(nn.Module):
     def biases(self, types: Tensor) -> tuple[Tensor, Tensor]:
         """Return what is added to the logits where cells are apart, and where they meet.
 
-        Each (b, H, t, t): ALiBi, and minus infinity at padding (and at the other cell).
+        Each (b, H, t, t): ALiBi, and minus infinity at padding (and at the other cell). Where the
+        sequences are alike, b is 1.
         """
+        if bool((types == types[:1]).all()):
+            types = types[:1]
         position = torch.arange(types.shape[1], device=types.device).expand_as(types)
         slope = alibi(position, self.size.heads)
         lost = (types == 0)[:, None, None, :]
@@ -130,16 +132,19 @@ class Former(nn.Module):
         return biases[0] if block < self.size.apart else biases[1]
 
     def pair_logits(self, tokens: Tensor, types: Tensor) -> Tensor:
-        """Return logits (b, 2) that the two cells of each pair are apart, and together."""
-        biases = self.biases(types)
-        x = self.before(tokens, types, biases)
-        state = self.last.attention(x, self._bias(len(self.blocks) - 1, biases))
-        out: Tensor = self.pair(state[:, 0])
-        if self.match is None:
-            return out
-        return out + apart_together(
-            self.match(self.match.pool(x, types, 1), self.match.pool(x, types, 2))
-        )
+        """Return logits (b, 2) that the two cells of each pair are apart, and together.
+
+        Of pair input and the published head; a match is of two single inputs, see ``pooled``.
+        """
+        assert self.pair is not None
+        out: Tensor = self.pair(self(tokens, types)[:, 0])
+        return out
+
+    def pooled(self, tokens: Tensor, types: Tensor) -> Tensor:
+        """Return what the match compares, (b, D), of single cells."""
+        assert self.match is not None
+        alone, _ = self.biases(types)
+        return self.match.pool(self.before(tokens, types, (alone, alone)), types)
 
 
 def apart_together(score: Tensor) -> Tensor:

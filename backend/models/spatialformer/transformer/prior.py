@@ -166,4 +166,4 @@ def put_prior(
     values = vectors[use]
     values = (values - values.mean(0)) / max(float(values.std()), 1e-6)
     with torch.no_grad():
-        table[torch.from_numpy(ids[use])] = torch.from_numpy(values.astype(np.float32))
+        table[torch.from_numpy(ids[use])] = torch.from_numpy(values.astype(np.float32)).to(table)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
+from torch import Tensor
 
 from backend.core.job import RunContext
 from backend.models.spatialformer.transformer.crossing import (
@@ -21,6 +24,7 @@ from backend.models.spatialformer.transformer.crossing import (
     cross_all,
 )
 from backend.models.spatialformer.transformer.keep import Pretrained
+from backend.models.spatialformer.transformer.match import Match
 from backend.models.spatialformer.transformer.network import Former
 from backend.models.spatialformer.transformer.tokens import (
     Ids,
@@ -33,6 +37,10 @@ from backend.models.spatialformer.transformer.tokens import (
 
 #: Cells, and pairs, of one forward.
 CELLS, PAIRS = 32, 32
+#: Pairs of pooled cells that are compared at once.
+MATCHED = 16384
+#: Threads that embed cells at the same time, at most.
+MOST_THREADS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,23 +109,48 @@ def _cut_said(model: Former, cells: Ranked) -> str:
 def embed_cells(
     pretrained: Pretrained, read: Read, ctx: RunContext | None = None
 ) -> NDArray[np.float32]:
-    """Return the embedding of each cell, (n, D) float32: CLS of the last block.
+    """Return the embedding of each cell, (n, D) float32: pooled genes, or CLS without a match.
 
-    Cells are put into batches by length, so that little is spent on padding.
+    Cells are put into batches by length, so that nothing is spent on padding; batches are shared
+    among the processors, each with one thread of torch, and do not depend on how many there are.
     """
     ctx = ctx or RunContext()
     model, room = pretrained.model, genes_each(pretrained.model.size.longest)
     out = np.zeros((read.cells.n_cells, model.size.width), np.float32)
-    order = np.argsort(read.cells.lengths, kind="stable")
-    with torch.no_grad():
-        for start in range(0, len(order), CELLS):
-            ctx.step(start / len(order), f"Embedding {start:,} of {len(order):,} cells")
-            rows = order[start : start + CELLS]
-            genes = [read.cells.of(r)[:room] for r in rows]
-            one = single_input(genes, [read.meta] * len(rows), model.size.longest)
-            tokens, types = torch.from_numpy(one.tokens), torch.from_numpy(one.types)
-            out[rows] = cls_alone(model, tokens, types).numpy()
+
+    def embedded(rows: Ids) -> NDArray[np.float32]:
+        return state_of(model, [read.cells.of(r)[:room] for r in rows], read.meta).numpy()
+
+    batches = _alike(np.minimum(read.cells.lengths, room))
+    with ThreadPoolExecutor(min(len(os.sched_getaffinity(0)), MOST_THREADS)) as threads:
+        done = 0
+        for rows, found in zip(batches, threads.map(embedded, batches), strict=True):
+            ctx.step(done / len(out), f"Embedding {done:,} of {len(out):,} cells")
+            out[rows] = found
+            done += len(rows)
     return out
+
+
+def state_of(model: Former, cells: Sequence[Ids], meta: Ids) -> Tensor:
+    """Return what stands for each cell, (n, D): pooled genes where they are matched, else CLS."""
+    one = single_input(cells, [meta] * len(cells), model.size.longest)
+    tokens, types = torch.from_numpy(one.tokens), torch.from_numpy(one.types)
+    with torch.no_grad():
+        return (
+            cls_alone(model, tokens, types) if model.match is None else model.pooled(tokens, types)
+        )
+
+
+def _alike(lengths: Ids) -> list[Ids]:
+    """Return rows in batches of cells that are equally long, or nearly where those are few."""
+    order = np.argsort(lengths, kind="stable")
+    ends = np.flatnonzero(np.diff(lengths[order])) + 1
+    cuts, start = [], 0
+    for end in [*ends.tolist(), len(order)]:
+        if end - start >= CELLS // 2 or end == len(order):
+            cuts += list(range(start, end, CELLS))
+            start = end
+    return [rows for rows in np.split(order, cuts) if len(rows)]
 
 
 def encode(pretrained: Pretrained, cells: Sequence[Ids], meta: Ids) -> tuple[First, Second]:
@@ -151,12 +184,23 @@ def together(
     matters. (The published rule takes one of the orders at random where both agree, and the
     negative one where they do not.)
     """
+    model, room = pretrained.model, genes_each(pretrained.model.size.longest)
+    if model.match is not None:
+        one, two = (state_of(model, [c[:room] for c in cells], meta) for cells in (a, b))
+        return matched(model.match, one, two)
     first_a, second_a = encode(pretrained, a, meta)
     first_b, second_b = encode(pretrained, b, meta)
-    model = pretrained.model
     there = cross_all(model, first_a, second_b)
     back = cross_all(model, first_b, second_a)
     return 0.5 * (there + back.T)
+
+
+def matched(match: Match, one: Tensor, two: Tensor) -> NDArray[np.float32]:
+    """Return scores of all first with all second pooled cells, (n_one, n_two) float32."""
+    step = max(MATCHED // max(len(two), 1), 1)
+    with torch.no_grad():
+        parts = [match(one[i : i + step, None], two[None]) for i in range(0, len(one), step)]
+    return torch.cat(parts).numpy().astype(np.float32)
 
 
 def pair_scores(
@@ -170,6 +214,11 @@ def pair_scores(
         Mean over both orders of the difference of logits; and how many cells were cut.
     """
     out, cut = np.zeros(len(a), np.float32), 0
+    if model.match is not None:
+        room = genes_each(model.size.longest)
+        pooled = [state_of(model, [c[:room] for c in cells], meta) for cells in (a, b)]
+        with torch.no_grad():
+            return model.match(*pooled).numpy(), sum(len(c) > room for c in (*a, *b))
     with torch.no_grad():
         for start in range(0, len(a), PAIRS):
             part = slice(start, start + PAIRS)

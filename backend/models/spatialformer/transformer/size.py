@@ -34,8 +34,8 @@ class Size:
         ``blocks - 1`` every cell is encoded once and pairs cost one attention of CLS (see
         ``crossing.py``).
     pair_head : str
-        "cls" (published: a linear map of CLS), or "match": the pooled cells are compared too (see
-        ``match.py``); then both cells have the same type embedding.
+        "cls" (published: a linear map of CLS of both cells), or "match": two single cells are
+        pooled and compared (see ``match.py``).
     prior : bool
         Whether a gene prior is added to the token embedding.
     dropout, drop_path : float

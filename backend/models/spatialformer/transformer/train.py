@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -17,12 +17,11 @@ from backend.core.job import RunContext
 from backend.models.spatialformer.transformer.batches import Batch, draw_batch
 from backend.models.spatialformer.transformer.corpus import Corpus
 from backend.models.spatialformer.transformer.crossing import (
-    First,
-    Second,
     as_first,
     as_second,
     before_softmax,
     cross,
+    refuse_joint,
 )
 from backend.models.spatialformer.transformer.losses import (
     LEAST,
@@ -32,6 +31,7 @@ from backend.models.spatialformer.transformer.losses import (
     masked_loss,
     pair_loss,
 )
+from backend.models.spatialformer.transformer.match import Match
 from backend.models.spatialformer.transformer.network import Former, apart_together
 from backend.models.spatialformer.transformer.size import Size
 from backend.models.spatialformer.transformer.tokens import longest_for
@@ -56,7 +56,8 @@ class TrainParams:
     steps : int
         Of the whole schedule.
     windows, cells, second : int
-        Windows of a step, cells of a window, and how many of them stand second too.
+        Windows of a step, cells of a window, and how many of them stand second too where the head
+        is on CLS; a match compares all of them.
     rate : float
         Highest learning rate, after ``warm`` steps; then a cosine down to a tenth.
     decay : float
@@ -104,11 +105,11 @@ class Training:
     losses: dict[str, float] = field(default_factory=dict)
 
 
-def start_training(size: Size, params: TrainParams, seed: int) -> Training:
-    """Return a training of a new model."""
-    model = Former(size, seed)
+def start_training(size: Size, params: TrainParams, seed: int, device: str = "cpu") -> Training:
+    """Return a training of a new model on a device."""
+    model = Former(size, seed).to(device)
     expected = {"masked": math.log(size.tokens), "pair": math.log(2), "together": math.exp(LEAST)}
-    uncertainty = Uncertainty(expected if params.begin == "closed-form" else None)
+    uncertainty = Uncertainty(expected if params.begin == "closed-form" else None).to(device)
     return Training(model, uncertainty, _optimiser(model, uncertainty, params))
 
 
@@ -152,7 +153,7 @@ def train(
     Notes
     -----
     Batches and dropout of a step depend on the seed and the step alone, so that a training that was
-    stopped goes on as if it had not been.
+    stopped goes on as if it had not been. Batches are drawn on the CPU whatever the device.
 
     Raises
     ------
@@ -176,11 +177,13 @@ def one_step(training: Training, corpus: Corpus, params: TrainParams, seed: int)
     """Draw a batch and take one step."""
     random = np.random.default_rng((seed, training.step))
     torch.manual_seed(int(random.integers(2**62)))
-    shape = (params.windows, params.cells, params.second)
+    second = 0 if training.model.match is not None else params.second
+    shape = (params.windows, params.cells, second)
     hard = hard_share(training.step, params)
     longest = min(training.model.size.longest, longest_for(params.genes))
-    batch = draw_batch(corpus, shape, longest, random, hard)
-    with torch.autocast("cpu", torch.bfloat16, enabled=params.half):
+    device = training.model.kinds.device
+    batch = draw_batch(corpus, shape, longest, random, hard).to(device)
+    with torch.autocast(device.type, torch.bfloat16, enabled=params.half):
         losses = batch_losses(training.model, batch)
     total = training.uncertainty(losses, co_weight(training.step, params.steps))
     if not bool(torch.isfinite(total)):
@@ -196,37 +199,47 @@ def one_step(training: Training, corpus: Corpus, params: TrainParams, seed: int)
 
 
 def batch_losses(model: Former, batch: Batch) -> dict[str, Tensor]:
-    """Return the losses of one forward of hidden tokens; a task without targets is absent."""
-    x = before_softmax(model, *batch.first)
-    second = as_second(model, before_softmax(model, *batch.second), batch.second[1])
-    first = as_first(model, x, batch.first[1])
+    """Return the losses of one forward of hidden tokens; a task without targets is absent.
+
+    Raises
+    ------
+    BadCheckpoint
+        If the head is on CLS and the cells of a pair meet before the last block.
+    """
     alone, _ = model.biases(batch.first[1])
+    x = model.before(*batch.first, (alone, alone))
     h = model.last.attention(x, alone)
     found = {
         "masked": masked_loss(model.masked(h[batch.told]).float(), batch.truth[batch.told]),
-        "pair": _window_loss(model, batch, first, second),
+        "pair": _match_loss(model.match, batch, x)
+        if model.match is not None
+        else _cls_loss(model, batch, x),
         "together": _co_loss(model, batch, h),
     }
     return {name: loss for name, loss in found.items() if loss is not None}
 
 
-def _window_loss(model: Former, batch: Batch, first: First, second: Second) -> Tensor | None:
-    """Return the pair loss of all pairs within each window, in both orders."""
-    logits, near, weight = [], [], []
-    for (one, two), truth, counts in zip(batch.windows, batch.near, batch.weight, strict=True):
-        logits.append(cross(model, first.rows(one), second.rows(two)).reshape(-1, 2))
-        near.append(truth.reshape(-1))
-        weight.append(counts.reshape(-1))
-    if model.match is not None:
-        for (one, _), truth, counts in zip(
-            batch.windows, batch.all_near, batch.all_weight, strict=True
-        ):
-            pooled = first.pooled[one]
-            scores = model.match(pooled[:, None], pooled[None])
-            logits.append(apart_together(scores).reshape(-1, 2))
-            near.append(truth.reshape(-1))
-            weight.append(counts.reshape(-1))
-    return pair_loss(torch.cat(logits).float(), torch.cat(near), torch.cat(weight))
+def _match_loss(match: Match, batch: Batch, x: Tensor) -> Tensor | None:
+    """Return the loss of all pairs of all cells of each window."""
+    pooled = match.pool(x, batch.first[1])
+    scores = [match(pooled[own, None], pooled[None, own]) for own, _ in batch.windows]
+    logits = torch.cat([apart_together(s).reshape(-1, 2) for s in scores])
+    return pair_loss(logits.float(), _flat(batch.all_near), _flat(batch.all_weight))
+
+
+def _cls_loss(model: Former, batch: Batch, x: Tensor) -> Tensor | None:
+    """Return the loss of all cells of each window as first ones, with its second ones."""
+    refuse_joint(model)
+    second = as_second(model, before_softmax(model, *batch.second), batch.second[1])
+    first = as_first(model, x, batch.first[1])
+    logits = torch.cat(
+        [cross(model, first.rows(a), second.rows(b)).reshape(-1, 2) for a, b in batch.windows]
+    )
+    return pair_loss(logits.float(), _flat(batch.near), _flat(batch.weight))
+
+
+def _flat(windows: Sequence[Tensor]) -> Tensor:
+    return torch.cat([w.reshape(-1) for w in windows])
 
 
 def _co_loss(model: Former, batch: Batch, h: Tensor) -> Tensor | None:

@@ -6,6 +6,7 @@ from backend.models.spatialformer.transformer.blocks import (
     Residual,
     alibi,
     alibi_slopes,
+    slid,
     swiglu,
 )
 from backend.models.spatialformer.transformer.network import Former, n_parameters
@@ -31,6 +32,14 @@ def test_alibi_table_of_two_heads_is_minus_slope_times_distance():
 def test_swiglu_is_the_first_half_times_silu_of_the_second():
     got = swiglu(torch.tensor([[2.0, 1.0]]))
     assert torch.allclose(got, torch.tensor([[2.0 / (1.0 + torch.tensor(-1.0).exp())]]))
+
+
+def test_a_convolution_without_gradients_is_that_of_torch():
+    random = torch.Generator().manual_seed(0)
+    x = torch.randn(2, 7, 3, generator=random)
+    depth = torch.nn.Conv1d(3, 3, 5, padding=2, groups=3, bias=False)
+    got = slid(x, depth.weight[:, 0].detach())
+    assert torch.allclose(got, depth(x.transpose(1, 2)).transpose(1, 2), atol=1e-6)
 
 
 def test_masked_batch_norm_takes_statistics_of_valid_tokens_only():

@@ -85,6 +85,15 @@ def test_a_batch_is_the_same_for_the_same_seed():
     assert one.near[0].shape[1] == 5
 
 
+def test_a_batch_moves_to_a_device_with_all_it_holds():
+    batch = draw_batch(make_corpus([source()]), (2, 12, 5), 61, np.random.default_rng(4))
+    moved = batch.to(torch.device("meta"))
+    assert moved.first[0].shape == batch.first[0].shape
+    held = [*moved.first, *moved.second, *moved.near, *moved.all_weight, moved.told, moved.block]
+    assert {t.device.type for t in held} == {"meta"}
+    assert batch.to(torch.device("cpu")) is batch
+
+
 def test_a_corpus_of_too_few_cells_is_refused():
     with pytest.raises(TooFewCells, match="50 cells"):
         make_corpus([source(20)])
