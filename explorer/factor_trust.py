@@ -46,10 +46,11 @@ def _step_row(step: Mapping[str, Any], unit: str) -> html.Tr:
         return html.Tr(
             [html.Td(step["title"]), html.Td("others lie on it", colSpan=8, className="t3")]
         )
-    gap = "–" if step["residual"] is None else f"{step['residual']:.0f} {unit}"
+    gap = "–" if step["residual"] is None else f"{words.count(round(step['residual']))} {unit}"
+    turned = f"{words.fixed(step['degrees'], 0)}°"
     values = [
-        f"{step['degrees']:.0f}°", words.count(step["anchors"]), words.count(step["kept"]), gap,
-        f"{step['expression_score']:.3f}", f"{step['unmoved_expression_score']:.3f}",
+        turned, words.count(step["anchors"]), words.count(step["kept"]), gap,
+        words.fixed(step["expression_score"], 3), words.fixed(step["unmoved_expression_score"], 3),
         words.percent(step["domain_score"], 1), words.percent(step["unmoved_domain_score"], 1),
     ]  # fmt: skip
     return html.Tr([html.Td(step["title"]), *(html.Td(v, className="r num") for v in values)])
@@ -81,7 +82,7 @@ def _measures(figures: Figures) -> list[Child]:
     keys = [(k, w) for k, w in (("mixing", "Mixing"), ("ari", "ARI"), ("nmi", "NMI"),
                                 ("silhouette", "Silhouette"))
             if any(m.get(k) is not None for m in shown.values())]  # fmt: skip
-    rows = [[name, *(_three(m.get(k)) for k, _ in keys)] for name, m in shown.items()]
+    rows = [[name, *(words.fixed(m.get(k), 3) for k, _ in keys)] for name, m in shown.items()]
     said = "Mixing: entropy of sections among 50 neighbours, 1 where they are even."
     return [html.H3("Beside plain methods"), table(["Space", *(w for _, w in keys)], rows),
             html.P(said, className="s t3"), *_domains(figures)]  # fmt: skip
@@ -120,10 +121,6 @@ def _transferred(figures: Figures) -> list[Child]:
     return [html.H3(name), right, html.P(said, className="s t3")]
 
 
-def _three(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}".replace("-", "−")
-
-
 def _held_out(figures: Figures) -> list[Child]:
     held, hidden = figures["held_out"], figures["hidden_genes"]
     out: list[Child] = [html.H3("Held-out counts")]
@@ -138,8 +135,8 @@ def _held_out(figures: Figures) -> list[Child]:
             table(
                 ["Method", "Mean r"],
                 [
-                    ["This model", _three(hidden["r"])],
-                    ["Nearest neighbours", _three(hidden["knn_r"])],
+                    ["This model", words.fixed(hidden["r"], 3)],
+                    ["Nearest neighbours", words.fixed(hidden["knn_r"], 3)],
                 ],
             )
         )

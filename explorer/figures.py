@@ -147,7 +147,7 @@ def _verdict(trust: Trust) -> str:
 def _figure(value: float, name: str, kind: str, under: str) -> html.Div:
     return html.Div(
         [
-            html.Div(f"{value:.2f}".replace("-", "\u2212"), className=kind),
+            html.Div(words.fixed(value, 2), className=kind),
             html.Div(name, className=f"xs cut {under}", title=name),
         ],
         className="fig",

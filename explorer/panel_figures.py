@@ -107,7 +107,7 @@ def _gene_row(row: Mapping[str, Any], hubs: Mapping[int, Sequence[str]]) -> html
 
 
 def _cosine(row: Mapping[str, Any]) -> str:
-    return f"{row['similarity']:.2f}".replace("-", "\u2212")
+    return words.fixed(row["similarity"], 2)
 
 
 def r_tag(r: float | None) -> html.Span:

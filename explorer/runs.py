@@ -47,6 +47,11 @@ def id_of(using: str) -> str:
     return re.split("[,|]", using, maxsplit=1)[0]
 
 
+def is_job(text: str) -> bool:
+    """Return whether a text is the id of a job, known or not."""
+    return re.fullmatch("[0-9a-f]{32}", text) is not None
+
+
 def job_of(jobs: Sequence[Job] | None, using: str) -> Job | None:
     """Return the job that ``using`` names, alone or before more, or None."""
     return next((j for j in jobs or () if j["id"] == id_of(using)), None)

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from dash import Dash, Input, Output, State, dcc, html, no_update
 
 from explorer import ids
-from explorer.components import Child
-from explorer.runs import Job, id_of, job_of, message_of
+from explorer.components import Child, skeleton
+from explorer.runs import Job, id_of, is_job, job_of, message_of
 
 if TYPE_CHECKING:
     from backend.service import Backend
@@ -98,10 +98,12 @@ def follow(
         if using is None:
             return (no_update,) * 6
         job = job_of(jobs, using)
-        message = job and (message_of(backend, job, trouble) or instead(job))
+        message = _loading(using)
+        if job is not None:
+            message = message_of(backend, job, trouble) or instead(job)
         now = {"job": job["id"], "is_done": not message} if job else None
         order = opened(job) if job and was_awaited(before, now) else no_update
-        return *shown_stage(job, message), no_update if now == before else now, order
+        return *shown_stage(bool(job), message), no_update if now == before else now, order
 
 
 def was_awaited(before: Any, now: Any) -> bool:
@@ -122,16 +124,22 @@ def finished_using(tool: Any, run: Any, name: str) -> str | None:
     return using if run["job"] == id_of(using) else None
 
 
-def shown_stage(job: Job | None, message: Child) -> tuple[bool, bool, bool, Child]:
+def shown_stage(has_job: bool, message: Child) -> tuple[bool, bool, bool, Child]:
     """Return whether form, message and result of a tool are hidden, and the message.
 
     Parameters
     ----------
-    job : mapping or None
-        The job that the link names; without one the form is shown.
+    has_job : bool
+        Whether the job of the link is known; the form is shown where there is neither a job nor
+        a message.
     message : component or None
-        Progress or an error; without one the result is shown.
+        Progress or an error; without one the result of the job is shown.
     """
-    if job is None:
-        return False, True, True, None
-    return True, message is None, message is not None, message
+    if message is None:
+        return has_job, True, not has_job, None
+    return True, False, True, message
+
+
+def _loading(using: str) -> list[Child] | None:
+    """Return rows in grey while a job that the link names is asked for; None without one."""
+    return [html.Div(skeleton(4), className="sec runbox")] if is_job(id_of(using)) else None

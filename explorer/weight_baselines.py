@@ -7,6 +7,7 @@ from typing import Any
 
 from dash import html
 
+from explorer import words
 from explorer.components import Child, note
 from explorer.small_maps import small_map
 from explorer.weight_domains import Figures
@@ -28,7 +29,7 @@ def baseline_table(entry: Mapping[str, Any], figures: Figures) -> list[Child]:
     rows = []
     for name, found in entries.items():
         cells = [html.Td(html.B(name) if name == "This model" else name)]
-        cells += [html.Td(_three(found.get(key)), className="r num") for key, _, _ in shown]
+        cells += [html.Td(words.fixed(found.get(key), 3), className="r num") for key, _, _ in shown]
         rows.append(html.Tr(cells))
     table = html.Table([html.Thead(html.Tr(head)), html.Tbody(rows)], className="wide")
     pictures = [small_map(entry, "label:domain", "This model", "Consensus of all runs")]
@@ -37,13 +38,9 @@ def baseline_table(entry: Mapping[str, Any], figures: Figures) -> list[Child]:
         for name in figures["view"]["baseline_labels"]
     ]
     return [
-        html.Div([_verdict(figures), table], className="sec"),
+        html.Div([_verdict(figures), table], className="sec stack2"),
         html.Div(pictures, className="smallmaps"),
     ]
-
-
-def _three(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}".replace("-", "−")
 
 
 def _verdict(figures: Figures) -> html.Div:

@@ -61,8 +61,8 @@ def _domain_row(
     cells: list[Child] = [
         html.Td(label),
         html.Td(words.count(domain["spots"]), className="r num"),
-        html.Td(_figure(domain["agreement"]), className="r num"),
-        html.Td(_figure(domain["moran"]), className="r num"),
+        html.Td(words.fixed(domain["agreement"], 2), className="r num"),
+        html.Td(words.fixed(domain["moran"], 2), className="r num"),
     ]
     for name in names:
         weight, spread = domain["weight"][name], domain["weight_spread"][name]
@@ -73,15 +73,11 @@ def _domain_row(
                 className="weightcell",
             )
         )
-        cells.append(html.Td(_figure(domain["bits"][name]), className="r num"))
+        cells.append(html.Td(words.fixed(domain["bits"][name], 2), className="r num"))
     for check in ("ablation", "energy", "attention", "within"):
-        cells.append(html.Td(_figure(domain[check][names[0]]), className="r num t3"))
+        cells.append(html.Td(words.fixed(domain[check][names[0]], 2), className="r num t3"))
     cells.append(html.Td(_reading(domain, names)))
     return html.Tr(cells)
-
-
-def _figure(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}".replace("-", "−")
 
 
 def _reading(domain: Mapping[str, Any], names: Sequence[str]) -> html.Span:

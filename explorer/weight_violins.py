@@ -58,7 +58,7 @@ def violin(figures: Figures, name: str) -> go.Figure:
                     showlegend=False,
                 )
             )
-    plots.styled(figure, "", f"weight of {name}, share of the evidence")
+    plots.styled(figure, "", "share of the evidence")
     figure.add_hline(1.0 / len(names_of(figures)), line={"dash": "dot", "color": plots.INK})
     ticks = list(range(len(view["domain_names"])))
     figure.update_xaxes(tickvals=ticks, ticktext=view["domain_names"])

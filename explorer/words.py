@@ -10,7 +10,14 @@ from backend.core.layers import LayerInfo, LayerKey
 #: What a job does, before the name of what it does it to.
 VERBS = {
     "integrate_modalities": "Weigh modalities of",
+    "integrate_sections": "Find factors of",
     "contacts": "Count contacts in",
+    "ligands": "Test ligands in",
+    "panel": "Choose genes on",
+    "harmonise": "Harmonise labels of",
+    "register": "Lay over one another",
+    "colocalise": "Find partners in",
+    "perturb": "Test gene pairs in",
     "enhance": "Enhance",
 }
 #: Checks of a modality weight that are no share, by the end of their name.
@@ -55,6 +62,11 @@ def percent(part: float, whole: float) -> str:
 def signed(value: float, digits: int = 2) -> str:
     """Return a number with its sign, the minus a true one."""
     return f"{value:+.{digits}f}".replace("-", "\u2212")
+
+
+def fixed(value: float | None, digits: int) -> str:
+    """Return a figure with digits after the point, the minus a true one; a dash for None."""
+    return "\u2013" if value is None else f"{value:.{digits}f}".replace("-", "\u2212")
 
 
 def number(value: float) -> str:

@@ -20,9 +20,10 @@ WAITS = {"job": "a" * 32, "is_done": False}
 
 
 def test_a_tool_shows_its_form_its_progress_or_its_result() -> None:
-    assert stages.shown_stage(None, None) == (False, True, True, None)
-    assert stages.shown_stage(JOB, "half way") == (True, False, True, "half way")
-    assert stages.shown_stage(JOB, None) == (True, True, False, None)
+    assert stages.shown_stage(False, None) == (False, True, True, None)
+    assert stages.shown_stage(False, "loading") == (True, False, True, "loading")
+    assert stages.shown_stage(True, "half way") == (True, False, True, "half way")
+    assert stages.shown_stage(True, None) == (True, True, False, None)
 
 
 def test_the_body_begins_with_the_form() -> None:
