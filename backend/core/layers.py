@@ -9,7 +9,8 @@ from backend.core.errors import BadRequest
 from backend.core.geometry import TileAddress
 
 Kind = Literal["measured", "imputed", "label", "confidence", "weight", "factor", "score", "density"]
-KINDS: tuple[str, ...] = get_args(Kind)
+#: Every kind by its name.
+KINDS: dict[str, Kind] = {kind: kind for kind in get_args(Kind)}
 
 #: Code of a cell without a label.
 MISSING = -1
@@ -44,7 +45,7 @@ class LayerKey(NamedTuple):
                 f"Layer '{text[:80]}' is not of the form kind:name.",
                 f"Kinds are {', '.join(KINDS)}; for example label:region or imputed:Slc17a7.",
             )
-        return cls(kind, name)  # type: ignore[arg-type]  # membership was just checked
+        return cls(KINDS[kind], name)
 
 
 def likely_layers(label: str, rank: int) -> tuple[LayerKey, LayerKey]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from flask import Response, request
-from werkzeug.exceptions import HTTPException, InternalServerError
+from werkzeug.exceptions import HTTPException, InternalServerError, MethodNotAllowed
 
 from backend.core import errors
 from backend.intake.uploads import Incomplete, WrongOffset
@@ -73,8 +73,8 @@ def http_error_answer(error: HTTPException) -> Response:
         hint = ["Try again; if it fails again, report the id."]
     name = error.name.title().replace(" ", "").replace("'", "")
     answer = json_answer({"error": name, "message": message, "hint": hint}, status)
-    if status == 405 and getattr(error, "valid_methods", None):
-        answer.headers["Allow"] = ", ".join(error.valid_methods)  # type: ignore[attr-defined]  # of MethodNotAllowed
+    if isinstance(error, MethodNotAllowed) and error.valid_methods:
+        answer.headers["Allow"] = ", ".join(error.valid_methods)
     return answer
 
 

@@ -113,7 +113,7 @@ def settings_of(
     }
 
 
-class Processes(BaseApplication):  # type: ignore[misc]  # gunicorn carries no types
+class Processes(BaseApplication):
     """What gunicorn runs: settings, and how each process makes its application."""
 
     def __init__(self, make: Callable[[], WSGIApplication], settings: dict[str, Any]) -> None:

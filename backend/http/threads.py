@@ -24,7 +24,7 @@ UNUSED = 5.0
 LEAVING, LEAVING_BYTES = 2.0, 65536
 
 
-class Threads(ThreadWorker):  # type: ignore[misc]  # gunicorn carries no types
+class Threads(ThreadWorker):
     """Gunicorn's threaded worker, with two differences and a count.
 
     A new connection gets a thread when it has something to say: browsers open some that they may

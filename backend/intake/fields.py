@@ -19,6 +19,11 @@ class Unreadable(ValueError):
     """A field that is not what its name promises; the message says how."""
 
 
+MatrixKind = Literal["dense", "csr", "csc"]
+#: First letters of a sparse matrix's encoding, and what it is.
+SPARSE: dict[str, MatrixKind] = {"csr": "csr", "csc": "csc"}
+
+
 @dataclass(frozen=True, slots=True)
 class Matrix:
     """A matrix of the file, not read yet.
@@ -36,7 +41,7 @@ class Matrix:
     """
 
     field: str
-    kind: Literal["dense", "csr", "csc"]
+    kind: MatrixKind
     node: Any
     shape: tuple[int, int]
     nonzeros: int
@@ -62,10 +67,11 @@ def matrix_at(file: h5py.File, field: str) -> Matrix | None:
         if node.ndim != 2 or node.dtype.kind not in "fiub":
             raise Unreadable(f"{field} is no matrix of numbers")
         return Matrix(field, "dense", node, (node.shape[0], node.shape[1]), int(node.size))
-    kind = _text(node.attrs.get("encoding-type", node.attrs.get("h5sparse_format", "")))
+    encoding = _text(node.attrs.get("encoding-type", node.attrs.get("h5sparse_format", "")))
+    kind = SPARSE.get(encoding[:3])
     shape = np.asarray(node.attrs.get("shape", node.attrs.get("h5sparse_shape", ())))
     parts = [node.get(name) for name in ("data", "indices", "indptr")]
-    if kind[:3] not in ("csr", "csc") or shape.shape != (2,):
+    if kind is None or shape.shape != (2,):
         raise Unreadable(f"{field} is neither a matrix nor a sparse matrix")
     if not all(isinstance(p, h5py.Dataset) and p.ndim == 1 for p in parts):
         raise Unreadable(f"{field} lacks one of data, indices, indptr")
@@ -78,7 +84,7 @@ def matrix_at(file: h5py.File, field: str) -> Matrix | None:
         raise Unreadable(f"{field} has values or places that are no numbers")
     if len(data) != len(indices):
         raise Unreadable(f"{field} has {len(data):,} values but {len(indices):,} places")
-    return Matrix(field, kind[:3], node, (int(shape[0]), int(shape[1])), len(data))  # type: ignore[arg-type]  # membership was just checked
+    return Matrix(field, kind, node, (int(shape[0]), int(shape[1])), len(data))
 
 
 def check_sparse(matrix: Matrix) -> None:

@@ -264,7 +264,7 @@ def _labels(source: Source, wanted: tuple[str, ...], faults: list[Fault]) -> dic
 
 
 def _with_kinds(parts: list[Part], kinds: Mapping[str, str]) -> list[Part]:
-    known = get_args(ModalityKind)
+    known: dict[str, ModalityKind] = {kind: kind for kind in get_args(ModalityKind)}
     for name, kind in kinds.items():
         if kind not in known:
             raise BadRequest(
@@ -276,7 +276,7 @@ def _with_kinds(parts: list[Part], kinds: Mapping[str, str]) -> list[Part]:
                 f"There is no modality '{name[:40]}'.",
                 f"There are {', '.join(p.name for p in parts)}.",
             )
-    return [replace(p, kind=kinds.get(p.name, p.kind)) for p in parts]  # type: ignore[arg-type]
+    return [replace(p, kind=known[kinds[p.name]]) if p.name in kinds else p for p in parts]
 
 
 def _named_apart(parts: list[Part]) -> list[Part]:

@@ -49,9 +49,10 @@ def find_coordinates(file: h5py.File, n_cells: int) -> tuple[NDArray[np.float64]
                 return xy, f"obsm/{name}"
     obs = file.get("obs")
     for pair in (*OBS_PAIRS, *MORE_PAIRS) if isinstance(obs, h5py.Group) else ():
-        columns = [numbers(obs[name]) for name in pair if name in obs]
-        if len(columns) == 2 and all(c is not None and len(c) == n_cells for c in columns):
-            return np.stack(columns, axis=1), f"obs/{pair[0]}, obs/{pair[1]}"  # type: ignore[arg-type]  # None was just excluded
+        read = [numbers(obs[name]) for name in pair if name in obs]
+        columns = [c for c in read if c is not None and len(c) == n_cells]
+        if len(columns) == 2:
+            return np.stack(columns, axis=1), f"obs/{pair[0]}, obs/{pair[1]}"
     return None
 
 

@@ -16,7 +16,7 @@ from backend.core.errors import BadRequest
 from backend.core.settings import Settings
 
 
-class JsonSerializer(Serializer):  # type: ignore[misc]  # huey carries no types
+class JsonSerializer(Serializer):
     """Huey's messages and values as UTF-8 JSON, where huey itself would store Python objects.
 
     A message keeps its id, task name and arguments; our tasks use no schedules, retries or chains.

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from backend.core.errors import BadRequest
 
-Params = TypeVar("Params")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Params = TypeVar("Params", bound="DataclassInstance")
 
 
 def params_of(kind: type[Params], asked: Mapping[str, Any]) -> Params:
@@ -25,7 +28,7 @@ def params_of(kind: type[Params], asked: Mapping[str, Any]) -> Params:
     plain = kind()
     given: dict[str, Any] = {}
     wrong = []
-    for field in fields(kind):  # type: ignore[arg-type]  # a dataclass, said the caller
+    for field in fields(kind):
         if field.name not in asked:
             continue
         default, value = getattr(plain, field.name), asked[field.name]

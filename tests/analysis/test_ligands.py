@@ -133,4 +133,4 @@ def test_constant_values_are_no_difference_and_few_cells_no_test() -> None:
     with pytest.raises(TooFewCells, match="needed of both"):
         compare_pairs(few, types[:20] == 0, types[:20] == 1, [([0], [0])], lambda g: xy, PARAMS)
     with pytest.raises(BadRequest, match="complexes is 'sum'"):
-        LigandParams(complexes="sum").checked()  # type: ignore[arg-type]  # what a job may hold
+        LigandParams(**{"complexes": "sum"}).checked()

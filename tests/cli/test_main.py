@@ -21,9 +21,8 @@ def atlas(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_atlas(tmp_path_factory.mktemp("cli") / "tiny.zarr")
 
 
-def _h5ad(path: Path, genes: tuple[str, ...], **changes: object) -> Path:
+def _h5ad(path: Path, genes: tuple[str, ...], n: int = 60, **changes: bool) -> Path:
     rng = np.random.default_rng(0)
-    n = int(changes.get("n", 60))  # type: ignore[call-overload]
     data = anndata.AnnData(csr_matrix(rng.poisson(2.0, (n, len(genes))).astype(np.float32)))
     data.obs_names = [f"c{i}" for i in range(n)]
     data.var_names = list(genes)

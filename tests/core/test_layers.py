@@ -8,7 +8,7 @@ from backend.core.errors import BadRequest
 from backend.core.layers import KINDS, LayerKey, Trust
 
 
-@given(st.sampled_from(KINDS), st.text(min_size=1))
+@given(st.sampled_from(list(KINDS)), st.text(min_size=1))
 def test_a_key_survives_its_own_spelling(kind: str, name: str) -> None:
     key = LayerKey.parse(f"{kind}:{name}")
     assert LayerKey.parse(str(key)) == key

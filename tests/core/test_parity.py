@@ -21,8 +21,10 @@ def test_a_single_number_has_its_ordinary_relative_error() -> None:
 
 
 @pytest.mark.parametrize("ours", [[1.0, np.nan], [np.inf, 2.0], [1.0], [[1.0, 2.0]]])
-def test_what_is_not_finite_or_of_another_shape_is_missed(ours: object) -> None:
-    row = compared("z", ours, [1.0, 2.0], 1e9)  # type: ignore[arg-type]
+def test_what_is_not_finite_or_of_another_shape_is_missed(
+    ours: list[float] | list[list[float]],
+) -> None:
+    row = compared("z", ours, [1.0, 2.0], 1e9)
     assert not row.ok
     json.dumps(row.as_json(), allow_nan=False)
 

@@ -12,9 +12,8 @@ from flask.testing import FlaskClient
 
 from backend.core.job import Job, RunContext
 from backend.core.settings import Limits, Settings
-from backend.http import create_server
 from backend.jobs.queue import JobQueue
-from tests.http.fakes import FakeBackend
+from tests.http.fakes import FakeBackend, served
 
 
 @pytest.fixture
@@ -46,5 +45,5 @@ def backend(settings: Settings, jobs: JobQueue) -> FakeBackend:
 
 
 @pytest.fixture
-def client(backend: FakeBackend, settings: Settings) -> FlaskClient:
-    return create_server(backend, settings).test_client()  # type: ignore[arg-type]  # a stand-in
+def client(backend: FakeBackend) -> FlaskClient:
+    return served(backend).test_client()

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
@@ -16,12 +16,18 @@ from backend.core.geometry import Bounds
 from backend.core.job import Job
 from backend.core.layers import Category, LayerInfo, LayerKey, Style, TileKey, Trust
 from backend.core.settings import Settings
+from backend.http import create_server
 from backend.http.tiles import DEAR
 from backend.intake.check import inspect
 from backend.intake.findings import Preflight
 from backend.intake.glance import glance
 from backend.intake.uploads import Uploads
 from backend.jobs.queue import JobQueue
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+    from backend.service import Backend
 
 GENES = SimpleNamespace(symbol=tuple(f"Gene{i}" for i in range(60)), ensembl=())
 HOSTILE = "<script>alert(1)</script>"
@@ -180,3 +186,8 @@ class FakeBackend:
     def result(self, job_id: str) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self.jobs.result_file(job_id, "json").read_text())
         return found
+
+
+def served(backend: FakeBackend) -> Flask:
+    """Return the routes over a stand-in of the service."""
+    return create_server(cast("Backend", backend), backend.settings)

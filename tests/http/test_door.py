@@ -5,19 +5,17 @@ from __future__ import annotations
 import pytest
 from werkzeug.test import Client, TestResponse
 
-from backend.core.settings import Settings
-from backend.http import create_server
 from backend.http.door import asked_of
 from backend.http.styles import as_codes
-from tests.http.fakes import FakeBackend
+from tests.http.fakes import FakeBackend, served
 
 URL = "/tiles/s1/label:type/0/0/0.png"
 
 
 @pytest.fixture
-def ways(backend: FakeBackend, settings: Settings) -> tuple[Client, Client]:
+def ways(backend: FakeBackend) -> tuple[Client, Client]:
     """Return clients of the server, and of the web framework behind the door."""
-    server = create_server(backend, settings)  # type: ignore[arg-type]  # a stand-in
+    server = served(backend)
     return Client(server), Client(server.wsgi_app)
 
 

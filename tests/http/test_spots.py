@@ -6,11 +6,10 @@ import pytest
 from flask.testing import FlaskClient
 
 from backend.core.settings import Settings
-from backend.http import create_server
 from backend.intake.attached import attach_image
 from backend.jobs.queue import JobQueue
 from backend.service.spots import refuse_spots, spots_card, spots_overlay
-from tests.http.fakes import FakeBackend
+from tests.http.fakes import FakeBackend, served
 from tests.http.test_transfers import send
 from tests.intake.test_spots import write_image, write_spots
 
@@ -34,7 +33,7 @@ class SpotsBackend(FakeBackend):
 @pytest.fixture
 def client(settings: Settings, jobs: JobQueue) -> FlaskClient:
     backend = SpotsBackend(settings, jobs)
-    return create_server(backend, settings).test_client()  # type: ignore[arg-type]  # a stand-in
+    return served(backend).test_client()
 
 
 def test_spots_and_their_image_become_the_inputs_of_a_job(

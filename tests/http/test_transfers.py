@@ -11,9 +11,8 @@ from flask.testing import FlaskClient
 
 from backend.core.job import JobState
 from backend.core.settings import Settings
-from backend.http import create_server
 from backend.jobs.queue import JobQueue
-from tests.http.fakes import FakeBackend
+from tests.http.fakes import FakeBackend, served
 from tests.intake.test_check import section
 
 
@@ -206,7 +205,7 @@ def test_a_queued_job_is_cancelled_and_quotas_hold(
     settings: Settings, backend: FakeBackend, query: bytes
 ) -> None:
     backend.jobs = JobQueue(settings, offers={("stub", "annotate"): ("seed",)})
-    client = create_server(backend, settings).test_client()  # type: ignore[arg-type]  # a stand-in
+    client = served(backend).test_client()
     upload = send(client, query)
     client.post(f"/api/uploads/{upload}/finish")
     first = submit(client, upload, params={"seed": 1}).get_json()["job"]
@@ -237,5 +236,5 @@ def test_results_are_deleted_after_their_time(
 def test_limits_reach_the_routes(settings: Settings, backend: FakeBackend) -> None:
     small = dataclasses.replace(settings.limits, upload_bytes=10)
     backend.uploads = type(backend.uploads)(dataclasses.replace(settings, limits=small))
-    client = create_server(backend, settings).test_client()  # type: ignore[arg-type]  # a stand-in
+    client = served(backend).test_client()
     assert client.post("/api/uploads", json={"name": "q", "size": 11}).status_code == 413

@@ -113,15 +113,22 @@ def test_places_reasons_and_provenance_are_written(
     assert sorted(report["order"][0]["sections"]) == ["back", "front", "middle", "strange"]
 
 
+def _places(atlas: Atlas) -> np.ndarray:
+    """Return the coordinates of all cells (N, 3) in the common brain."""
+    space = read_space(atlas)
+    assert space is not None
+    return np.asarray(space.xyz[:])
+
+
 def test_one_section_anew_keeps_the_others_and_needs_no_folder(
     made: tuple[Path, Path, dict[str, Any]], path: Path
 ) -> None:
     register_atlas(path, made[1], sections=["front", "middle"], corrections=SAID)
-    before = np.asarray(read_space(Atlas.open(path)).xyz[:])  # type: ignore[union-attr]
+    before = _places(Atlas.open(path))
     nudge = Correction(position_um=3000.0, flip=False, shift_down_um=250.0)
     register_atlas(path, sections=["middle"], corrections={"middle": nudge})
     atlas = Atlas.open(path)
-    after = np.asarray(read_space(atlas).xyz[:])  # type: ignore[union-attr]
+    after = _places(atlas)
     front, middle = atlas.section("front").rows, atlas.section("middle").rows
     np.testing.assert_array_equal(before[front], after[front])
     np.testing.assert_allclose((after - before)[middle, 1], 250.0, atol=1.0)

@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
-from backend.core.data import Column, Label, Modality, Provenance, SectionData, TaskResult
+from backend.core.data import (
+    Column,
+    Label,
+    Modality,
+    ModalityKind,
+    Provenance,
+    SectionData,
+    TaskResult,
+)
 from backend.core.layers import Category, LayerKey
 from backend.runs import weights_atlas
 from backend.store.atlas import Atlas
@@ -18,11 +26,11 @@ DOMAINS = np.array([0, 0, 0, 1, 1, 1], np.int16)
 WEIGHT = np.array([0.9, 0.9, 0.8, 0.1, 0.2, 0.1], np.float32)
 
 
-def modality(name: str, kind: str, features: tuple[str, ...], inside: int) -> Modality:
+def modality(name: str, kind: ModalityKind, features: tuple[str, ...], inside: int) -> Modality:
     """Counts of 9 in the spots of domain ``inside`` for the first feature, 1 elsewhere."""
     values = np.ones((6, len(features)), np.float32)
     values[inside == DOMAINS, 0] = 9
-    return Modality(name, kind, csr_matrix(values), features, np.ones(6, bool))  # type: ignore[arg-type]
+    return Modality(name, kind, csr_matrix(values), features, np.ones(6, bool))
 
 
 RNA = modality("rna", "rna", ("CD3", "Mbp"), 0)
@@ -35,7 +43,7 @@ def section() -> SectionData:
         id="two",
         title="Two domains",
         xy=np.array([[0, 0], [0, 9], [0, 5], [9, 0], [9, 9], [9, 5]], np.float32),
-        counts=RNA.values,  # type: ignore[arg-type]
+        counts=csr_matrix(RNA.values),
         genes=RNA.features,
         names=np.array([f"spot{i}" for i in range(6)], object),
         labels={

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -217,7 +218,7 @@ def test_unknown_things_are_refused_with_the_nearest_name(backend: Backend) -> N
 )
 def test_a_polygon_that_cannot_be_read_is_refused(backend: Backend, points: object) -> None:
     with pytest.raises(BadRequest, match="polygon"):
-        backend.select("alpha", points)  # type: ignore[arg-type]
+        backend.select("alpha", cast("list[list[float]]", points))
 
 
 def test_a_new_version_on_disk_is_picked_up(tmp_path: Path) -> None:

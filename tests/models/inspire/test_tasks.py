@@ -134,13 +134,17 @@ def test_species_are_not_mixed(planted: Planted) -> None:
 
 @pytest.mark.parametrize(
     ("params", "said"),
-    [({"factors": 1}, "1 factors"), ({"domains": 99}, "99 domains"), ({"hold": 0.0}, "held by 0")],
+    [
+        (SectionsParams(factors=1), "1 factors"),
+        (SectionsParams(domains=99), "99 domains"),
+        (SectionsParams(hold=0.0), "held by 0"),
+    ],
 )
 def test_parameters_out_of_bounds_are_refused(
-    planted: Planted, params: dict[str, float], said: str
+    planted: Planted, params: SectionsParams, said: str
 ) -> None:
     with pytest.raises(BadRequest) as caught:
-        integrate_sections(planted.sections, SectionsParams(**params), None, RunContext())  # type: ignore[arg-type]
+        integrate_sections(planted.sections, params, None, RunContext())
     assert said in " ".join(caught.value.hints)
 
 

@@ -3,7 +3,7 @@ from scipy.sparse import csr_matrix
 
 from backend.models.soscope.interpolate import copied, interpolated, rescaled
 from backend.models.soscope.layouts import Layout, subdivided
-from backend.models.soscope.selfmerge import MODEL, SelfMerge, self_merge
+from backend.models.soscope.selfmerge import MODEL, SelfMerge, Split, self_merge
 from tests.models.soscope.planted import grid
 
 Found = tuple[np.ndarray, np.ndarray]
@@ -25,8 +25,8 @@ def wave(side: int = 12, noise: float = 1.0) -> csr_matrix:
     return csr_matrix(np.random.default_rng(0).poisson(level * noise).astype(np.float64))
 
 
-def check(split: object, totals: csr_matrix, side: int = 12) -> SelfMerge | None:
-    return self_merge(subdivided(grid(side), 2), totals, None, split)  # type: ignore[arg-type]
+def check(split: Split, totals: csr_matrix, side: int = 12) -> SelfMerge | None:
+    return self_merge(subdivided(grid(side), 2), totals, None, split)
 
 
 def test_interpolation_gains_nothing_over_itself_and_copying_loses() -> None:

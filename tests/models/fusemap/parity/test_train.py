@@ -4,6 +4,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -63,8 +64,10 @@ def test_the_same_seed_gives_the_same_result_and_another_another(fitted: Fitted)
 
 
 @pytest.mark.parametrize("decode", ["minibatch", "exact"])
-def test_planted_types_are_learned_and_hidden_genes_imputed(decode: str) -> None:
-    settings = replace(SMALL, epochs=15, early_stopping=False, decode=decode)  # type: ignore[arg-type]
+def test_planted_types_are_learned_and_hidden_genes_imputed(
+    decode: Literal["minibatch", "exact"],
+) -> None:
+    settings = replace(SMALL, epochs=15, early_stopping=False, decode=decode)
     made = fit(SECTIONS, settings, RunContext(seed=0))
     first = made.sections[0]
     found = KNeighborsClassifier(5).fit(first.cell[::2], TYPES[0][first.cells][::2])
