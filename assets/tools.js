@@ -65,6 +65,13 @@
     steer: (value) => steer(JSON.parse(value)),
   });
 
+  // Dash leaves the handle of a slider without a name; the row that holds it has one.
+  document.addEventListener("focusin", (event) => {
+    const handle = event.target.closest(".dash-slider-thumb:not([aria-label])");
+    const row = handle && handle.closest(".rangerow");
+    if (row) handle.setAttribute("aria-label", row.firstElementChild.textContent);
+  });
+
   // What a callback may change of the view; a layer also clears what belongs to the old one.
   const MAY = ["tool", "using", "section", "only"];
   function steer(order) {

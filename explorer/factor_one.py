@@ -164,7 +164,9 @@ def two_factors(
         for k in (at.a, at.b)
     ]  # fmt: skip
     r = figures["r_between"][at.a][at.b]
-    said = html.P(f"Their shares go together over all cells with r {r:+.2f}.", className="s t2")
+    said = html.P(
+        f"Their shares go together with r {words.signed(r)} over all cells.", className="s t2"
+    )
     plot = plots.graph("factor-compared", compared(figures, at.a, at.b), "factors_compared", 480)
     return [
         html.Div([picks, said], className="sec"),

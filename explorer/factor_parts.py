@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from dash import html
@@ -60,14 +61,12 @@ def result_part(
     if at.part == "reading":
         items = [html.P([html.B(f"{k.capitalize()}. "), v.partition(": ")[2] or v], className="s")
                  for k, v in figures["how_to_read"].items()]  # fmt: skip
-        return [html.Div(items, className="sec runbox")]
+        return [html.Div(items, className="sec reading")]
     return gallery(entries, figures, at)
 
 
 def within(figures: Figures, at: FactorsAt) -> FactorsAt:
     """Return where one is with numbers that the result has."""
-    from dataclasses import replace
-
     k, n = len(figures["factors"]), len(figures["sections"])
     section = at.section if -1 <= at.section < n else 0
     return replace(at, a=min(max(at.a, 0), k - 1), b=min(max(at.b, 0), k - 1), section=section)

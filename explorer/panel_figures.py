@@ -53,10 +53,11 @@ def curve_figure(found: Mapping[str, Any], label: str) -> go.Figure:
         text = f"all {found['n_candidates']} candidates"
         figure.add_hline(
             100 * every["accuracy"], line={"color": INK, "width": 1, "dash": "dot"},
-            annotation={"text": text, "font": {"size": 11}}, annotation_position="bottom right",
+            annotation={"text": text, "font": {"size": 11}}, annotation_position="top left",
         )  # fmt: skip
     styled(figure, "Genes in the panel", f"Held-out cells right, {label}, %")
-    figure.update_yaxes(title_font={"size": 12})
+    # Room for the words above the line of all candidates.
+    figure.update_yaxes(title_font={"size": 12}, autorangeoptions={"include": 107})
     figure.update_xaxes(title_font={"size": 12})
     figure.update_xaxes(type="log", tickvals=found["sizes"], ticktext=found["sizes"])
     figure.update_layout(legend={"orientation": "v", "x": 1.02, "y": 1, "yanchor": "top"})

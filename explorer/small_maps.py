@@ -8,8 +8,8 @@ from typing import Any
 
 from dash import html
 
-#: Height of a small map, pixels.
-MAP = 190
+#: Longest side of a small map, and what its card is wider, pixels.
+MAP, EDGE = 190, 18
 
 
 def small_map(
@@ -57,10 +57,12 @@ def small_map(
         },
     )
     legend = _ramp(ramp) if ramp else html.Span(hint, className="xs t3")
+    pic = html.Span(crop, className="pic", style={"height": f"{max(height, MAP) + 2}px"})
     return html.Button(
-        [html.B(title, className="s cut"), html.Span(crop, className="pic"), legend],
+        [html.B(title, className="s cut"), pic, legend],
         type="button",
         className="smallmap",
+        style={"width": f"{max(height, MAP) + EDGE}px"},
         title=f"{title}. {hint}. Click shows it on the map.",
         **steer(entry["id"], layer, more=order),
     )

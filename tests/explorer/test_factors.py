@@ -120,7 +120,7 @@ def test_the_stack_holds_every_point_at_the_height_of_its_section(figures: dict[
 @pytest.mark.parametrize(
     ("part", "said"),
     [
-        ("compare", "r -0.30"),
+        ("compare", "r −0.30"),
         ("stack", "30°"),
         ("trust", "Nats per count"),
         ("trust", "Right on held-out cells"),
