@@ -40,7 +40,7 @@
   // -- legend ------------------------------------------------------------------------------------
 
   function legendRow(className, codes, name, colour, cells, data) {
-    const said = `${name}, ${format.format(cells)} ${cells === 1 ? "cell" : "cells"}, ${percent(cells, data.total)}`;
+    const said = `${name}, ${format.format(cells)} ${data.noun}${cells === 1 ? "" : "s"}, ${percent(cells, data.total)}`;
     return button(className, {
       title: `${said}. Click isolates, Shift adds`, "aria-label": said, "aria-pressed": "false",
       "data-act": "isolate", "data-value": codes.join(","), "data-name": name,
@@ -60,11 +60,11 @@
   function legend(data) {
     const parts = data.groups.map((group) => legendGroup(group, data));
     if (data.missing) {
-      parts.push(make("div", "row between s t2 plain", { title: "Cells that carry no label of this kind" },
+      parts.push(make("div", "row between s t2 plain", { title: "Those that carry no label of this kind" },
         make("span", "row", {}, swatch(null), make("span", "", {}, "Without label")),
-        make("span", "num", {}, `${format.format(data.missing)} cells, ${percent(data.missing, data.total)}`)));
+        make("span", "num", {}, `${format.format(data.missing)} ${data.noun}s, ${percent(data.missing, data.total)}`)));
     }
-    if (data.absent) parts.push(make("div", "xs t3 plain", {}, `${data.absent} ${data.absent === 1 ? "class" : "classes"} without cells on screen`));
+    if (data.absent) parts.push(make("div", "xs t3 plain", {}, `${data.absent} ${data.absent === 1 ? "class" : "classes"} not on screen`));
     return parts;
   }
 

@@ -34,7 +34,7 @@ def cell_card(cell: Mapping[str, Any], layer: LayerInfo | None, is_pinned: bool)
     Parameters
     ----------
     cell : mapping
-        As ``Backend.cell`` returns it.
+        As ``Backend.cell`` returns it; ``xy_unit`` and ``noun`` of its section.
     layer : LayerInfo or None
         The layer on screen.
     is_pinned : bool
@@ -117,7 +117,9 @@ def _facts(cell: Mapping[str, Any], layer: LayerInfo | None) -> list[tuple[Child
         pairs.append(([html.I(layer.title), f", {kind}"], shown))
         if cell.get("interval"):
             pairs += _interval(cell["interval"])
-    pairs.append(("Cell", html.Span(str(cell["id"]), className="mono cut")))
+    pairs.append(
+        (cell.get("noun", "cell").capitalize(), html.Span(str(cell["id"]), className="mono cut"))
+    )
     unit = "" if cell.get("xy_unit", "um") == "um" else cell["xy_unit"]
     pairs.append(("Position", f"{cell['x']:,.0f}, {cell['y']:,.0f} {unit or 'µm'}"))
     return pairs
@@ -137,7 +139,8 @@ def _interval(found: Mapping[str, float]) -> list[tuple[Child, Child]]:
 
 def section_card(entry: Mapping[str, Any], lead: tuple[str, str] | None) -> html.Div:
     """Return what is known of a section; ``lead`` is its commonest class with its share."""
-    pairs: list[tuple[Child, Child]] = [("Cells", words.count(entry["n_cells"]))]
+    called = f"{words.noun(entry).capitalize()}s"
+    pairs: list[tuple[Child, Child]] = [(called, words.count(entry["n_cells"]))]
     if lead is not None:
         pairs.append(lead)
     if entry["technology"]:

@@ -117,12 +117,14 @@ def kbd(*keys: str) -> html.Span:
     return html.Span([html.Kbd(key) for key in keys], className="keys")
 
 
-def plain_row(name: str, colour: str | None, n: int, total: int, hint: str = "") -> html.Div:
+def plain_row(
+    name: str, colour: str | None, n: int, total: int, hint: str = "", noun: str = "cell"
+) -> html.Div:
     """Return a row that counts but cannot be isolated: zero, missing, unassigned."""
     return html.Div(
         [
             html.Span([swatch(colour), html.Span(name)], className="row"),
-            html.Span(f"{words.count(n)} cells, {words.percent(n, total)}", className="num"),
+            html.Span(f"{words.plural(n, noun)}, {words.percent(n, total)}", className="num"),
         ],
         className="row between s t2 plain",
         title=hint,

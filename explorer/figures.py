@@ -230,11 +230,11 @@ def stack(rows: Sequence[Mapping[str, Any]], total: int) -> list[Child]:
     return [html.Div(bars, className="stack"), html.Div(names, className="gap")]
 
 
-def shares(rows: Sequence[Mapping[str, Any]], most_rows: int) -> list[Child]:
+def shares(rows: Sequence[Mapping[str, Any]], most_rows: int, noun: str = "cell") -> list[Child]:
     """Return rows of the dock: the commonest classes with their share."""
     total = sum(r["count"] for r in rows)
     if not total:
-        return [html.Div("No cells on screen.", className="s t3")]
+        return [html.Div(f"No {noun}s on screen.", className="s t3")]
     first = rows[0]["count"]
     return [
         distribution_row(
@@ -242,14 +242,14 @@ def shares(rows: Sequence[Mapping[str, Any]], most_rows: int) -> list[Child]:
             r["count"] / first,
             r["colour"],
             words.percent(r["count"], total),
-            f"{r['name']}, {words.plural(r['count'], 'cell')}",
+            f"{r['name']}, {words.plural(r['count'], noun)}",
         )
         for r in rows[:most_rows]
         if r["count"]
     ]
 
 
-def mean_rows(rows: Sequence[Mapping[str, Any]], most_rows: int) -> list[Child]:
+def mean_rows(rows: Sequence[Mapping[str, Any]], most_rows: int, noun: str = "cell") -> list[Child]:
     """Return rows of the mean of a layer per class, highest first."""
     if not rows:
         return [html.Div("No classes to compare.", className="s t3")]
@@ -260,7 +260,7 @@ def mean_rows(rows: Sequence[Mapping[str, Any]], most_rows: int) -> list[Child]:
             r["mean"] / most,
             r["colour"],
             words.mean(r["mean"]),
-            f"{r['name']}, mean {words.number(r['mean'])} of {words.plural(r['n'], 'cell')}",
+            f"{r['name']}, mean {words.number(r['mean'])} of {words.plural(r['n'], noun)}",
         )
         for r in rows[:most_rows]
     ]

@@ -65,7 +65,7 @@ def _order(name: str, count: int, sort: str) -> tuple[Any, ...]:
     return (name.lower(),) if sort == "name" else (-count, name.lower())
 
 
-def legend(groups: Sequence[Group], missing: int) -> html.Div:
+def legend(groups: Sequence[Group], missing: int, noun: str = "cell") -> html.Div:
     """Return a legend as data: the scripts draw it, so that 300 rows stay fast.
 
     Notes
@@ -80,6 +80,7 @@ def legend(groups: Sequence[Group], missing: int) -> html.Div:
         "total": total,
         "most": max((g.cells if g.name else g.entries[0].cells for g in shown), default=1),
         "missing": missing,
+        "noun": noun,
         "absent": sum(1 for g in groups for e in g.entries if not e.cells),
         "groups": [
             {

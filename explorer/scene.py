@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from backend.core.errors import AtlasError, UnknownLayer
 from backend.core.layers import MISSING, LayerInfo, LayerKey
+from explorer import words
 from explorer.components import Child, button, empty_state
 from explorer.state import MONTAGE, QUERY, Groups, grouped, to_section
 
@@ -139,6 +140,11 @@ def _somewhere(backend: Backend, key: LayerKey) -> bool:
 def _covered(backend: Backend, section: str, key: LayerKey) -> int:
     """Return how many cells carry a label."""
     return sum(n for code, n in backend.counts(section, key).items() if code != MISSING)
+
+
+def noun_of(backend: Backend, section: str) -> str:
+    """Return what the rows of a section are; those of all sections together are cells."""
+    return "cell" if section == MONTAGE else words.noun(backend.section_entry(section))
 
 
 def opening_layer(backend: Backend, section: str) -> str:

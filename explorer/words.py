@@ -24,6 +24,9 @@ VERBS = {
 CHECKS = {"spread": "Spread of the weight", "within": "Attention within"}
 #: How units of expression end that a model gave to parts of spots.
 ENHANCED = ("per spot area", "shared out")
+#: Half the distance of neighbours, micrometres, from which these are spots, and the note of spots
+#: that subspots were made of.
+SPOT_RADIUS, AS_MEASURED = 20.0, "Spots as measured."
 #: How labels of plain methods, shown beside a model, are called.
 BASELINE = "baseline "
 #: What kind of layer it is, and how its tag is drawn.
@@ -120,14 +123,22 @@ def short_title(entry: Mapping[str, Any]) -> str:
     return title or str(entry["title"])
 
 
+def noun(entry: Mapping[str, Any]) -> str:
+    """Return what the rows of a section are: cell, spot or subspot."""
+    if entry["unit"].endswith(ENHANCED):
+        return "subspot"
+    is_wide = entry["xy_unit"] == "um" and entry["radius"] >= SPOT_RADIUS
+    return "spot" if is_wide or AS_MEASURED in entry["notes"] else "cell"
+
+
 def brief(entry: Mapping[str, Any]) -> str:
-    """Return cells and size of a section, which fit beside its path."""
-    return f"{plural(entry['n_cells'], 'cell')}, {extent(entry)}"
+    """Return number and size of a section, which fit beside its path."""
+    return f"{plural(entry['n_cells'], noun(entry))}, {extent(entry)}"
 
 
 def facts(entry: Mapping[str, Any]) -> str:
     """Return what is known of a section in one line."""
-    parts = [plural(entry["n_cells"], "cell"), extent(entry)]
+    parts = [plural(entry["n_cells"], noun(entry)), extent(entry)]
     if entry["n_genes"] and "counts" not in entry["unit"]:
         parts.append(f"not counts: {entry['unit']}")
     if entry["technology"]:

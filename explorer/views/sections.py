@@ -16,6 +16,7 @@ from explorer import figures, ids, words
 from explorer.components import Child, icon_button, skeleton
 from explorer.icons import icon
 from explorer.names import distinct
+from explorer.scene import noun_of
 from explorer.state import MONTAGE, PLACES, default_layer, grouped, ordered
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def _head(can_query: bool) -> html.Div:
 def download_menu(can_query: bool) -> html.Details:
     """Return the menu of files to take away; the scripts fill in the addresses."""
     items = [
-        _menu_item("table", "Table of cells", "CSV, position and the layer shown", "csv"),
+        _menu_item("table", "Table of cells or spots", "CSV, position and the layer shown", "csv"),
         _menu_item("img", "Figure", "PNG with legend and scale bar", "figure"),
     ]
     if can_query:
@@ -306,18 +307,19 @@ def _shares(
         for code, c in enumerate(info.categories)
     ]
     rows.sort(key=lambda r: -r["count"])
-    body = html.Div(figures.shares(rows, ROWS), className="dist")
+    noun = noun_of(backend, section)
+    body = html.Div(figures.shares(rows, ROWS, noun), className="dist")
     total = sum(r["count"] for r in rows)
     names = ", ".join(
         f"{r['name']} {words.percent(r['count'], total)}" for r in rows[:5] if r["count"]
     )
-    spoken = f"{words.plural(total, 'cell')} on screen. {info.title}: {names}."
+    spoken = f"{words.plural(total, noun)} on screen. {info.title}: {names}."
     return [_heading(info.title, "on screen"), body], spoken
 
 
 def _means(backend: Backend, section: str, key: LayerKey, by: LayerInfo) -> tuple[list[Child], str]:
     rows = backend.means(section, key, by.key)
-    body = html.Div(figures.mean_rows(rows, ROWS), className="dist")
+    body = html.Div(figures.mean_rows(rows, ROWS, noun_of(backend, section)), className="dist")
     title = f"{words.KIND_TAGS[key.kind][0]} mean"
     names = ", ".join(f"{r['name']} {words.number(r['mean'])}" for r in rows[:5])
     return [_heading(title, f"by {by.title.lower()}"), body], f"{title}: {names}."

@@ -27,6 +27,7 @@ from explorer.components import (
 )
 from explorer.everywhere import section_means
 from explorer.legend import groups_of, legend, split_missing
+from explorer.scene import noun_of
 from explorer.state import MONTAGE, PALETTES, grouped
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ def register(app: Dash, backend: Backend) -> None:
                 info,
                 is_annotated(backend, name),
                 backend.counts(name, key) if _is_label(info) else {},
+                noun_of(backend, name),
             ),
             range_block(backend, name, info),
             trust_block(backend, name, info),
@@ -99,7 +101,7 @@ def register(app: Dash, backend: Backend) -> None:
             return None
         if is_annotated(backend, name):
             return yours_and_atlas(info, counts, atlas_counts(backend, name, info))
-        return legend_block(info, counts, scene["sort"])
+        return legend_block(info, counts, scene["sort"], noun_of(backend, name))
 
     @app.callback(
         Output(ids.PARTS, "children"),
@@ -119,7 +121,8 @@ def register(app: Dash, backend: Backend) -> None:
         if not lasso:
             return no_selection()
         try:
-            return selection_block(backend.select(lasso["section"], lasso["polygon"]))
+            found = backend.select(lasso["section"], lasso["polygon"])
+            return selection_block(found, noun_of(backend, lasso["section"]))
         except AtlasError as error:
             return section("Selection", html.Div(str(error), className="s t2"))
 
@@ -163,8 +166,13 @@ def _subject_without(key: LayerKey) -> html.Div:
     return _subject(key.name, tag(*words.KIND_TAGS[key.kind]), "Not in this section")
 
 
-def subject_block(info: LayerInfo, annotated: bool, counts: Mapping[int, int]) -> html.Div:
-    """Return title, kind and one line on what the layer is and where it comes from."""
+def subject_block(
+    info: LayerInfo, annotated: bool, counts: Mapping[int, int], rows: str = "cell"
+) -> html.Div:
+    """Return title, kind and one line on what the layer is and where it comes from.
+
+    ``rows`` is what the rows of the section are: cell, spot or subspot.
+    """
     tag_ = tag(*words.kind_tag(info.key, annotated, info.unit))
     if not _is_label(info):
         gene = info.key.kind in ("measured", "imputed")
@@ -174,7 +182,7 @@ def subject_block(info: LayerInfo, annotated: bool, counts: Mapping[int, int]) -
     here, missing = split_missing(counts)
     classes = sum(1 for n in here.values() if n)
     noun = "region" if info.key.name == "region" else "class"
-    parts = [words.plural(classes, noun), words.plural(sum(here.values()) + missing, "cell")]
+    parts = [words.plural(classes, noun), words.plural(sum(here.values()) + missing, rows)]
     source = _source(info, annotated)
     title = words.layer_title(info)
     return _subject(title, tag_, ", ".join([*parts, source] if source else parts))
@@ -187,7 +195,9 @@ def _source(info: LayerInfo, annotated: bool) -> str:
     return text if len(text) <= 60 and not text.startswith(("{", "Provenance")) else ""
 
 
-def legend_block(info: LayerInfo, counts: Mapping[int, int], sort: str) -> html.Div:
+def legend_block(
+    info: LayerInfo, counts: Mapping[int, int], sort: str, noun: str = "cell"
+) -> html.Div:
     """Return the legend: a click isolates, Shift adds; counts are those on screen."""
     here, missing = split_missing(counts)
     other = "name" if sort == "count" else "count"
@@ -204,17 +214,19 @@ def legend_block(info: LayerInfo, counts: Mapping[int, int], sort: str) -> html.
         ],
         className="row between s t2 leghead",
     )
-    rows = legend(groups_of(info.categories, here, sort), missing)
-    return html.Div([head, pixel_rule(), html.Div(rows, className="legend")], className="sec flush")
+    rows = legend(groups_of(info.categories, here, sort), missing, noun)
+    return html.Div(
+        [head, pixel_rule(noun), html.Div(rows, className="legend")], className="sec flush"
+    )
 
 
-def pixel_rule() -> html.P:
+def pixel_rule(noun: str = "cell") -> html.P:
     """Return how a pixel of many cells gets its class; the scripts show the one that holds."""
     rules = (
-        ("majority", "A pixel of many cells shows its commonest class", False),
-        ("any", "A pixel is lit where any cell is of an isolated class", True),
+        ("majority", f"A pixel of many {noun}s shows its commonest class", False),
+        ("any", f"A pixel is lit where any {noun} is of an isolated class", True),
     )
-    more = "Exact at every zoom: counted from all cells of the pixel, not from a sample."
+    more = f"Exact at every zoom: counted from all {noun}s of the pixel, not from a sample."
     spans = [
         html.Span([text, html.B(f" ({rule})")], hidden=hidden, **{"data-rule": rule})
         for rule, text, hidden in rules
@@ -252,6 +264,7 @@ def range_block(backend: Backend, name: str, info: LayerInfo) -> Any:
     shown = backend.histogram(name, info.key)
     edges, counts = [float(e) for e in shown.edges], [int(n) for n in shown.counts]
     total = sum(counts) + int(shown.n_zero) + int(shown.n_missing)
+    noun = noun_of(backend, name)
     aside = html.Span(
         [
             button("1\u201399 %", "range-reset", kind="sm ghost thin", title="Back to the default"),
@@ -260,8 +273,10 @@ def range_block(backend: Backend, name: str, info: LayerInfo) -> Any:
         className="row tight",
     )
     rows = [
-        plain_row("Zero", "var(--zero)", int(shown.n_zero), total),
-        plain_row("Missing", None, int(shown.n_missing), total) if shown.n_missing else None,
+        plain_row("Zero", "var(--zero)", int(shown.n_zero), total, noun=noun),
+        plain_row("Missing", None, int(shown.n_missing), total, noun=noun)
+        if shown.n_missing
+        else None,
     ]
     palettes = segments("Palette", [(p, p.capitalize()) for p in PALETTES], "", "palette")
     return section(
@@ -308,7 +323,7 @@ def _means_block(backend: Backend, name: str, key: LayerKey, by: LayerInfo) -> A
     rows = backend.means(name, key, by.key)
     if not rows:
         return None
-    body = html.Div(figures.mean_rows(rows, LISTED), className="dist wide")
+    body = html.Div(figures.mean_rows(rows, LISTED, noun_of(backend, name)), className="dist wide")
     return section(f"Mean by {by.title.lower()}", body)
 
 
@@ -318,11 +333,11 @@ def no_selection() -> html.Div:
     return section("Selection", html.Div(text, className="s t2"))
 
 
-def selection_block(found: Mapping[str, Any]) -> html.Div:
-    """Return count and composition of the lassoed cells."""
+def selection_block(found: Mapping[str, Any], noun: str = "cell") -> html.Div:
+    """Return count and composition of the lassoed cells, spots or subspots."""
     n = found["n_cells"]
     clear = html.Button("Clear", type="button", className="t3 xs", **{"data-act": "lasso-clear"})
-    body: list[Child] = [key_values([("Cells inside", words.count(n))])]
+    body: list[Child] = [key_values([(f"{noun.capitalize()}s inside", words.count(n))])]
     for name, rows in found["labels"].items():
         total = sum(r["count"] for r in rows)
         lines = [(r["name"], words.percent(r["count"], total)) for r in rows[:4]]
