@@ -13,6 +13,8 @@ from explorer.enhance_state import AS_GOOD, is_as_good
 
 #: Blue for a gain and orange for a loss: apart in every kind of colour vision.
 GAIN, LOSS, SAME = "#116aa0", "#d9822b", "#9aa4af"
+#: Rows of the figure of controls.
+KINDS = {"turned": "Turned", "mirrored": "Mirrored", "moved": "Moved", "shuffled": "Shuffled"}
 #: Names written beside points.
 NAMED = 6
 
@@ -60,33 +62,37 @@ def gain_figure(genes: Sequence[Mapping[str, Any]], chosen: str) -> go.Figure:
 
 
 def gate_figure(gate: Mapping[str, Any]) -> go.Figure:
-    """Return the evidence for the image beside its controls, and the threshold."""
-    names = ["Image as sent", "Shuffled between spots", "Turned by 180°"]
-    values = [gate["image"], gate["shuffled"], gate["rotated"]]
-    colours = [GAIN if gate["used"] else LOSS, SAME, SAME]
-    figure = go.Figure(
-        go.Bar(
-            y=names[::-1],
-            x=values[::-1],
-            orientation="h",
-            marker={"color": colours[::-1]},
-            text=[f"{v:.2f}" for v in values[::-1]],
-            textposition="outside",
-            cliponaxis=False,
-            hovertemplate="%{y}: %{x:.2f}<extra></extra>",
+    """Return how the image fits as it was sent, beside each of its controls.
+
+    Parameters
+    ----------
+    gate : mapping
+        ``fit`` (nats), ``used``, ``controls``: list of {kind, name, fit}.
+    """
+    rows = ["As sent", *KINDS.values()]
+    figure = go.Figure()
+    own = GAIN if gate["used"] else LOSS
+    shown = [("As sent", "as sent", gate["fit"], own, 13)]
+    shown += [(KINDS[c["kind"]], c["name"], c["fit"], SAME, 8) for c in gate["controls"]]
+    figure.add_trace(
+        go.Scatter(
+            x=[fit for _, _, fit, _, _ in shown],
+            y=[row for row, *_ in shown],
+            mode="markers",
+            marker={
+                "color": [colour for *_, colour, _ in shown],
+                "size": [size for *_, size in shown],
+                "line": {"width": 1, "color": plots.INK},
+            },
+            customdata=[name for _, name, *_ in shown],
+            hovertemplate="%{customdata}: %{x:.1f} nats<extra></extra>",
+            showlegend=False,
         )
     )
-    figure.add_vline(
-        gate["threshold"],
-        line={"dash": "dot", "color": plots.INK},
-    )
-    plots.styled(figure, "evidence for the image, 0 to 1", "")
-    figure.update_xaxes(range=[0, 1.08], tickvals=[0, 0.25, 0.5, 0.75, 1])
-    figure.add_annotation(
-        x=gate["threshold"], y=1.0, yref="paper", yanchor="bottom", xanchor="right",
-        text=f"used from {gate['threshold']:g}", showarrow=False, font={"size": 11},
-    )  # fmt: skip
-    figure.update_layout(bargap=0.4, margin={"l": 8, "r": 16, "t": 24, "b": 8})
+    figure.add_vline(0, line={"width": 1, "color": plots.INK})
+    plots.styled(figure, "how much likelier the spots are with the image, nats", "")
+    figure.update_yaxes(categoryorder="array", categoryarray=rows[::-1])
+    figure.update_layout(margin={"l": 8, "r": 16, "t": 8, "b": 8})
     return figure
 
 

@@ -263,12 +263,25 @@ def checks_part(figures: Figures) -> list[Child]:
         text = "No image was used: nothing but the places of the spots guides the subspots."
         blocks.append(html.Div([html.H3("Image"), html.P(text, className="t2")], className="sec"))
     else:
-        said = "The image is used." if gate["used"] else "The image is not used."
-        graph = plots.graph("enhance-gate", gate_figure(gate), "image_evidence", 190)
-        blocks.append(html.Div([html.H3("Image and its controls"), html.P(said), graph],
+        graph = plots.graph("enhance-gate", gate_figure(gate), "image_evidence", 220)
+        blocks.append(html.Div([html.H3("Image and its controls"), html.P(_gate_said(gate)), graph],
                                className="sec"))  # fmt: skip
     blocks.append(html.Div([html.H3("What was chosen"), _kernel(figures)], className="sec"))
     return [html.Div(blocks, className="plotgrid")]
+
+
+def _gate_said(gate: Mapping[str, Any]) -> str:
+    """Return whether the image is used, and why, in words."""
+    first = "The image is used" if gate["used"] else "The image is not used"
+    evidence = f"the evidence that it matters is {gate['image']:.2f} of 1 (needed: "
+    evidence += f"{gate['threshold']:g}), "
+    n = len(gate["controls"])
+    if gate["better"]:
+        return f"{first}: {evidence}and it fits at least as well {gate['better']}."
+    return (
+        f"{first}: {evidence}and the same image in {n} wrong places fits less well. By chance "
+        f"that happens once in {n + 1} times."
+    )
 
 
 def _ways(figures: Figures) -> list[Child]:

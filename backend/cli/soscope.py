@@ -126,8 +126,11 @@ def _text(figures: dict[str, Any]) -> str:
         )
     if gate is not None:
         lines.append(
-            f"Evidence for the image {gate['image']:.2f} (needed: {gate['threshold']}); shuffled "
-            f"{gate['shuffled']:.2f}, turned {gate['rotated']:.2f}."
+            f"Evidence for the image {gate['image']:.2f} (needed: {gate['threshold']}); of "
+            f"{len(gate['controls'])} controls at most: shuffled {gate['shuffled']:.2f}, turned "
+            f"{gate['rotated']:.2f}, mirrored {gate['mirrored']:.2f}, moved {gate['moved']:.2f}; "
+            f"{'none' if not gate['better'] else gate['better']} fits better "
+            f"(chance {gate['chance']:.2f})."
         )
     kernel = figures["kernel"]
     lines.append(

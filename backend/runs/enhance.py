@@ -22,8 +22,10 @@ Figures (JSON)
   against rescaled bilinear)}; "this model" is ``split``
 - ``calibration``: ``low``, ``median``, ``high``: deciles over genes of what their sd was multiplied
   by, the spread of standardised errors of merged spots; None where none could be merged
-- ``gate``: ``image``, ``shuffled``, ``rotated`` (evidence, 0 to 1), ``threshold``, ``used``; None
-  without an image
+- ``gate``: ``image`` (evidence, 0 to 1), ``threshold``, ``used``; ``shuffled``, ``rotated``,
+  ``mirrored``, ``moved`` (the largest evidence of controls of a kind); ``fit`` (nats), ``chance``
+  (share of ways to look at the image that fit as well), ``better`` (the best of these, or ""),
+  ``controls``: list of {name, kind, probability, fit}; None without an image
 - ``kernel``: ``length`` (pitches), ``image_share``, ``noise``; means over factors and choices
 - ``kappa_median``, ``uncertainty_median``; ``split_error``: worst relative error of the sums
 - ``genes``: list of {gene, mean (counts per spot), gain (self-merge, None where not tried), kappa,

@@ -2,15 +2,16 @@
 
 python -m tests.benchmarks.bench_soscope merge DATASETS [SET ...] [--json OUT] [--quick]
 python -m tests.benchmarks.bench_soscope noise DATASETS [SET ...] [--json OUT]
-python -m tests.benchmarks.bench_soscope gate DATASETS [SET ...] [--json OUT]
+python -m tests.benchmarks.bench_soscope gate DATASETS [SET ...] [--native] [--json OUT]
 python -m tests.benchmarks.bench_soscope pair DATASETS
 python -m tests.benchmarks.bench_soscope cost SPOTS ... [--image] [--genes N]
 
 ``merge``: blocks of spots are merged, recovered, and compared with what was measured, over all
 tilings; medians over the 60 genes with the largest Moran's I. ``noise``: counts are split in two
-halves at random; the model sees one, the other is the truth. ``gate``: evidence for the image as
-it is, shuffled and turned. ``pair``: Visium spots against Xenium cells of the next section.
-``cost``: seconds and memory of a simulated section. Seeds are 0.
+halves at random; the model sees one, the other is the truth. ``gate``: whether the image is used as
+it is, turned, mirrored, moved and shuffled (``--native``: spots cut, not merged). ``pair``: Visium
+spots against Xenium cells of the next section. ``cost``: seconds and memory of a simulated section.
+Seeds are 0.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from backend.models.soscope.compare import method_table, spatial_genes, summaris
 from backend.models.soscope.enhance import Enhanced, enhance_layout
 from backend.models.soscope.layouts import subdivided
 from backend.models.soscope.measures import correlations
-from tests.benchmarks.soscope_sets import SETS, Merged, merge
+from tests.benchmarks.soscope_sets import SETS, Merged, looked_at, merge, native
 
 
 def merge_and_recover(root: Path, names: list[str], origins: int, quick: bool) -> Iterator[Any]:
@@ -64,24 +65,26 @@ def independent_noise(root: Path, names: list[str]) -> Iterator[Any]:
     for name in names:
         make, factor = SETS[name]
         sections = make(root)
-        tables = []
-        for origin in range(factor**2):
+        tables, covered = [], []
+        for origin in range(min(factor**2, 4)):
             seen, other = _halves(merge(sections, origin, factor))
             found = _enhanced(seen)
             genes = spatial_genes(seen.layout, other)
             own = {"model split": found.split, "model rate": found.rate}
             made = _methods(seen, own, quick=True)
             tables.append(method_table(seen.layout, other, made, genes))
+            covered.append(_covered(other, found, genes))
         wins = {
             name: [float((t["model rate"]["r"] > t[name]["r"]).mean()) for t in tables]
             for name in ("bilinear", "bilinear, rescaled", "copy")
         }
-        entry = {"set": name, "methods": summarised(tables), "rate_wins": wins}
+        entry = {"set": name, "methods": summarised(tables), "rate_wins": wins,
+                 "covered_90": float(np.mean([c["covered_90"] for c in covered]))}  # fmt: skip
         shown = "  ".join(
             f"{m['name']} {m['r']:.3f} ({m['deviance']:+.1%})" for m in entry["methods"]
         )
         above = ", ".join(f"{n} {np.mean(w):.2f} (least {min(w):.2f})" for n, w in wins.items())
-        _say(f"{name}: {shown}; rate above {above}")
+        _say(f"{name}: {shown}; rate above {above}; 90% covers {entry['covered_90']:.3f}")
         yield entry
 
 
@@ -95,29 +98,32 @@ def _halves(block: Merged) -> tuple[Merged, NDArray[np.float64]]:
     return Merged(block.layout, half, block.features), other
 
 
-def gates(root: Path, names: list[str]) -> Iterator[Any]:
-    """Yield the evidence for the image of every set that has one, over all tilings."""
+def gates(root: Path, names: list[str], is_native: bool) -> Iterator[Any]:
+    """Yield what the gate says of every image as it is and in wrong places, over all tilings."""
     for name in names:
         make, factor = SETS[name]
         sections = make(root)
-        if sections[0].features is None:
+        if sections[0].features is None or (is_native and len(sections) > 1):
             continue
-        for origin in range(factor**2):
-            block = merge(sections, origin, factor)
-            gate = enhance_layout(
-                block.layout, block.totals, RunContext(), features=block.features, check=False
-            ).gate
-            rng = np.random.default_rng(origin)
-            wrong = block.features[rng.permutation(len(block.features))]
-            fully = enhance_layout(
-                block.layout, block.totals, RunContext(), features=wrong, check=False
-            ).gate
-            entry = {
-                "set": name, "origin": origin, "image": gate.image, "shuffled": gate.shuffled,
-                "rotated": gate.rotated, "subspots shuffled": fully.image,
-            }  # fmt: skip
-            _say(json.dumps(entry))
-            yield entry
+        blocks = (
+            [native(sections[0])]
+            if is_native
+            else [merge(sections, origin, factor) for origin in range(factor**2)]
+        )
+        for origin, block in enumerate(blocks):
+            for way in ("as it is", "turned", "mirrored", "moved", "shuffled"):
+                seen = block.features if way == "as it is" else looked_at(block, way)
+                gate = enhance_layout(
+                    block.layout, block.totals, RunContext(), features=seen, check=False
+                ).gate
+                entry = {
+                    "set": name, "tiling": origin, "image": way, "evidence": round(gate.image, 3),
+                    "fit": round(gate.fit, 2), "chance": gate.chance, "used": gate.is_open,
+                    "best control": round(max(c.fit for c in gate.controls), 2),
+                    "better": gate.best.name if gate.best else "",
+                }  # fmt: skip
+                _say(json.dumps(entry))
+                yield entry
 
 
 def pair(root: Path) -> Iterator[Any]:
@@ -196,23 +202,29 @@ def _run(
     sums = block.layout.sums() @ found.split.astype(np.float64)
     # Relative to the count of the spot; counts of zero are compared as they are.
     apart = np.abs(sums - whole) / np.maximum(whole, 1)
-    root_sd = found.sd / (2 * np.sqrt(np.maximum(found.rate, 1e-6)))
-    error = np.sqrt(truth + 0.375) - np.sqrt(found.rate + 0.375)
-    score = (error / np.sqrt(root_sd**2 + 0.25))[:, genes]
     return {
         "spots": block.layout.n_spots,
         "subspots": block.layout.n_subspots,
         "method": found.method,
-        "gate": [found.gate.image, found.gate.shuffled, found.gate.rotated],
+        "gate": [found.gate.image, found.gate.chance],
         "expected": found.merge.change if found.merge else None,
         "split_error": float(apart.max()),
-        "z_sd": float(score.std()),
-        "covered_50": float((np.abs(score) < 0.674).mean()),
-        "covered_90": float((np.abs(score) < 1.645).mean()),
-        "covered_95": float((np.abs(score) < 1.96).mean()),
+        **_covered(truth, found, genes),
         "kappa": float(np.median(found.kappa)),
         "seconds": seconds,
     }
+
+
+def _covered(
+    truth: NDArray[np.float64], found: Enhanced, genes: NDArray[np.int64]
+) -> dict[str, float]:
+    """Return how much of the truth lies within intervals of ``rate`` and counting noise."""
+    root_sd = found.sd / (2 * np.sqrt(np.maximum(found.rate, 1e-6)))
+    error = np.sqrt(truth + 0.375) - np.sqrt(found.rate + 0.375)
+    score = (error / np.sqrt(root_sd**2 + 0.25))[:, genes]
+    limits = {"covered_50": 0.674, "covered_90": 1.645, "covered_95": 1.96}
+    inside = {name: float((np.abs(score) < limit).mean()) for name, limit in limits.items()}
+    return {"z_sd": float(score.std()), **inside}
 
 
 def _cells_near(
@@ -259,6 +271,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--origins", type=int, default=4)
     parser.add_argument("--quick", action="store_true", help="plain baselines only")
+    parser.add_argument("--native", action="store_true", help="gate: spots as they are")
     parser.add_argument("--image", action="store_true")
     parser.add_argument("--genes", type=int, default=500)
     args = parser.parse_args()
@@ -272,7 +285,7 @@ def main() -> None:
         elif args.what == "noise":
             found = list(independent_noise(root, names))
         elif args.what == "gate":
-            found = list(gates(root, names))
+            found = list(gates(root, names, args.native))
         else:
             found = list(merge_and_recover(root, names, args.origins, args.quick))
     if args.json:

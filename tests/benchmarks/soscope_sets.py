@@ -10,13 +10,14 @@ from pathlib import Path
 import anndata
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from scipy.sparse import csr_matrix
+from scipy.spatial import cKDTree
 
+from backend.intake.picture import picture_size
 from backend.models.soscope.image_bank import image_bank
 from backend.models.soscope.lattice import fit_lattice
-from backend.models.soscope.layouts import Layout, joined, merged
-from backend.runs.enhance_image import stretched
+from backend.models.soscope.layouts import Layout, joined, merged, subdivided
+from backend.runs.enhance_image import TissueImage, stretched, subspot_pixels
 
 #: Share of a block's spots that must be there; sections of tissue have ragged edges.
 LEAST = 0.5
@@ -31,6 +32,7 @@ class Fine:
     xy: NDArray[np.float64]
     counts: csr_matrix
     features: NDArray[np.float32] | None = None
+    image: TissueImage | None = None
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,45 @@ def merge(sections: list[Fine], origin: int, factor: int = 2) -> Merged:
     return Merged(joined(layouts), csr_matrix(whole[:, keep]), image)
 
 
+def native(one: Fine, factor: int = 2) -> Merged:
+    """Return a section with an image as it is used: its spots cut, without a truth."""
+    assert one.image is not None
+    layout = subdivided(one.xy, factor)
+    places, pitch = subspot_pixels(one.image.spots, layout)
+    seen = one.image.read()
+    features = image_bank(seen.rgb, seen.places(places), pitch / seen.reduced)[0]
+    shares = csr_matrix(one.counts[layout.parent] / factor**2)
+    return Merged(layout, shares, features)
+
+
+def looked_at(block: Merged, way: str) -> NDArray[np.float32]:
+    """Return the features of the image in a wrong place.
+
+    Parameters
+    ----------
+    block : Merged
+    way : "turned", "mirrored", "moved" or "shuffled"
+        By 180 degrees; left for right; by four spots aslant; subspots at random.
+    """
+    assert block.features is not None
+    order = np.arange(len(block.features))
+    section = block.layout.subspot_section
+    for s in np.unique(section):
+        own = np.flatnonzero(section == s)
+        places = block.layout.xy[own]
+        around = places.min(axis=0) + places.max(axis=0)
+        goes = {
+            "turned": around - places,
+            "mirrored": np.column_stack([around[0] - places[:, 0], places[:, 1]]),
+            "moved": places + 4 * block.layout.pitches[s] / np.sqrt(2),
+        }.get(way)
+        if goes is None:
+            order[own] = np.random.default_rng(1).permutation(own)
+        else:
+            order[own] = own[cKDTree(places).query(goes)[1]]
+    return block.features[order]
+
+
 def blinded(sections: list[Fine]) -> list[Fine]:
     return [replace(one, features=None) for one in sections]
 
@@ -91,10 +132,8 @@ def embryo(root: Path) -> list[Fine]:
     folder = root / "dbit_ffpe_embryo"
     data = anndata.read_h5ad(folder / "dbit_ffpe_embryo.h5ad")
     xy = np.asarray(data.obsm["spatial"], np.float64)
-    with Image.open(folder / "FFPE-2.jpg") as picture:
-        rgb = np.asarray(picture.convert("RGB"))
-    pixels = stretched(xy, rgb.shape[:2])
-    return [Fine(xy, _counts(data), image_bank(rgb, pixels, fit_lattice(pixels).pitch)[0])]
+    picture = folder / "FFPE-2.jpg"
+    return [_pictured(data, picture, stretched(xy, picture_size(picture)[::-1]))]
 
 
 def skin(root: Path) -> list[Fine]:
@@ -126,16 +165,18 @@ def bins(root: Path, file: str, section: str, side: float) -> list[Fine]:
 
 
 def _spots(data: anndata.AnnData, picture: Path) -> Fine:
-    xy = np.asarray(data.obsm["spatial"], np.float64)
-    features = None
     if picture.exists():
-        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-        with Image.open(picture) as opened:
-            rgb = np.asarray(opened.convert("RGB"))
-        Image.MAX_IMAGE_PIXELS = limit
-        pixels = np.asarray(data.obsm["pixel"], np.float64)
-        features = image_bank(rgb, pixels, fit_lattice(pixels).pitch)[0]
-    return Fine(xy, _counts(data), features)
+        return _pictured(data, picture, np.asarray(data.obsm["pixel"], np.float64))
+    return Fine(np.asarray(data.obsm["spatial"], np.float64), _counts(data))
+
+
+def _pictured(data: anndata.AnnData, picture: Path, pixels: NDArray[np.float64]) -> Fine:
+    """Return a section with its image and the features at its spots."""
+    xy = np.asarray(data.obsm["spatial"], np.float64)
+    image = TissueImage(picture_size(picture), pixels, picture.name, picture)
+    seen = image.read()
+    features = image_bank(seen.rgb, seen.places(pixels), fit_lattice(pixels).pitch / seen.reduced)
+    return Fine(xy, _counts(data), features[0], image)
 
 
 def _counts(data: anndata.AnnData) -> csr_matrix:

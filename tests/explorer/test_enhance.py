@@ -26,12 +26,21 @@ def way(name, deviance):
     return {"name": name, "r": 0.8, "within": 0.4, "wins": 0.9, "deviance": deviance}
 
 
+def gate(better="", used=True):
+    controls = [
+        {"name": "turned by 90°", "kind": "turned", "probability": 0.1, "fit": -2.0},
+        {"name": better or "shuffled", "kind": "shuffled", "probability": 0.3, "fit": 0.5},
+    ]
+    return {"image": 0.95, "threshold": 0.85, "used": used, "fit": 14.0, "better": better,
+            "controls": controls}  # fmt: skip
+
+
 def figures(**change):
     found = {
         "spots": 10, "subspots": 40, "genes_enhanced": 4, "method": "model",
         "gain": {"expected": -0.12, "little": False, "copy": 0.1, "blocks": 8},
         "methods": [way("this model", -0.12), way("bilinear, rescaled", 0.0), way("copy", 0.1)],
-        "gate": {"image": 0.95, "shuffled": 0.3, "rotated": 0.1, "threshold": 0.85, "used": True},
+        "gate": gate(),
         "kernel": {"length": 6.0, "image_share": 0.4, "noise": 0.2}, "uncertainty_median": 0.4,
         "genes": GENES, "domains": 3, "tiles": 1, "warnings": [], "seconds": {"model": 1.5},
         "how_to_read": {"rate": "An estimate."},
@@ -118,7 +127,20 @@ def test_gains_and_losses_have_colours_of_their_own():
     points = gain_figure(GENES, "Best").data[0]
     assert list(points.y) == pytest.approx([1, 30, -5])
     assert list(points.marker.color) == [SAME, GAIN, LOSS]
-    assert list(gate_figure(figures()["gate"]).data[0].x) == [0.1, 0.3, 0.95]
+
+
+def test_the_image_is_shown_beside_all_of_its_controls_and_the_words_agree():
+    figure = gate_figure(gate())
+    assert list(figure.data[0].x) == [14.0, -2.0, 0.5]
+    assert list(figure.data[0].y) == ["As sent", "Turned", "Shuffled"]
+    assert figure.data[0].marker.color[0] == GAIN
+    said = text(html.Div(enhanced.checks_part(figures())))
+    assert "is used: the evidence that it matters is 0.95 of 1 (needed: 0.85)" in said
+    assert "2 wrong places fits less well. By chance that happens once in 3 times" in said
+    refused = figures(gate=gate("mirrored", used=False))
+    said = text(html.Div(enhanced.checks_part(refused)))
+    assert "is not used" in said
+    assert "fits at least as well mirrored" in said
 
 
 SPOTS = [{"id": "s1", "title": "One", "spots": 90, "shape": "hexagon"},

@@ -45,8 +45,9 @@ HOW_TO_READ: dict[str, str] = {
         "overstates: without an image about 1.3 % of deviance is truly gained."
     ),
     "gate": (
-        "Evidence for the image, 0 to 1: from .85 the image is used. The same image shuffled "
-        "between spots or turned by 180 degrees should be far below."
+        "Evidence for the image, 0 to 1. The image is used from .85, if none of 19 controls (the "
+        "same image turned, mirrored, moved, shuffled between spots) fits the counts as well: an "
+        "image that tells nothing passes once in 20 times at most."
     ),
     "residual": (
         "Residual of a spot: root mean square of what the model leaves of its counts, in standard "

@@ -1,4 +1,4 @@
-"""Does the image tell anything? The evidence decides, and two controls stand beside it."""
+"""Does the image tell anything? The evidence decides, and controls stand beside it."""
 
 from __future__ import annotations
 
@@ -6,87 +6,63 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
-from backend.models.soscope.evidence import posterior
-from backend.models.soscope.layouts import Layout
-from backend.models.soscope.settings import GATE, Point, prior
+from backend.models.soscope.controls import Control
+from backend.models.soscope.settings import CHANCE, GATE
 
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """Probability that the image matters, over factors by their size.
+    """Whether the image is used, and why.
 
     Parameters
     ----------
     image : float
-        With the image as it is; nan without one.
-    shuffled, rotated : float
-        With the features of other spots of the section; turned by 180 degrees.
+        Probability that the image matters, over factors by their size; nan without one.
+    fit : float
+        How much likelier it makes the spots; see ``Control``.
+    controls : tuple of Control
+        The same image in wrong places.
     """
 
-    image: float
-    shuffled: float
-    rotated: float
+    image: float = np.nan
+    fit: float = np.nan
+    controls: tuple[Control, ...] = ()
 
     @property
     def is_open(self) -> bool:
-        """Whether the image is used."""
-        return bool(self.image >= GATE)
+        """Whether the image is used: it matters, and fits better than it would by chance."""
+        return bool(self.image >= GATE) and (not self.controls or self.chance <= CHANCE)
+
+    @property
+    def chance(self) -> float:
+        """Share of all ways to look at the image that fit as well as the way it was sent.
+
+        1 / 20 where none of 19 controls does.
+        """
+        better = sum(control.fit >= self.fit for control in self.controls)
+        return (1 + better) / (1 + len(self.controls))
+
+    @property
+    def best(self) -> Control | None:
+        """The control that fits best, if one fits as well as the image does."""
+        better = [control for control in self.controls if control.fit >= self.fit]
+        return max(better, key=lambda control: control.fit, default=None)
+
+    def worst(self, kind: str) -> float:
+        """Return the largest probability among the controls of a kind; nan without one."""
+        found = [control.probability for control in self.controls if control.kind == kind]
+        return max(found, default=np.nan)
 
 
-def gate_of(
-    evidence: NDArray[np.float64],
-    controls: Sequence[dict[str, NDArray[np.float64]]],
-    points: tuple[Point, ...],
-    size: NDArray[np.float64],
-) -> Gate:
+def gate_of(image: float, weighed: Sequence[Control]) -> Gate:
     """Return the gate of a section, or of several.
 
     Parameters
     ----------
-    evidence : (p, k) float64
-    controls : sequence of {"shuffled", "rotated"} to (p, k)
-        Tile by tile.
-    points : tuple of Point
-    size : (k,) float64
-        Sum of squares of the factors.
+    image : float
+        Probability that the image matters, from all spots.
+    weighed : sequence of Control
+        The image as it is, and its controls, from the same spots; none where a choice was made.
     """
-    if not any(point.share > 0 for point in points):
-        return Gate(np.nan, np.nan, np.nan)
-    found = {
-        name: image_probability(np.sum([c[name] for c in controls], axis=0), points, size)
-        for name in ("shuffled", "rotated")
-    }
-    return Gate(image_probability(evidence, points, size), found["shuffled"], found["rotated"])
-
-
-def image_probability(
-    evidence: NDArray[np.float64], points: tuple[Point, ...], size: NDArray[np.float64]
-) -> float:
-    """Return the mean posterior mass of choices with the image, factors weighed by their size."""
-    weight = posterior(evidence, prior(points, "split", True))
-    shown = np.array([point.share > 0 for point in points])
-    return float((weight[shown].sum(axis=0) * size).sum() / size.sum())
-
-
-def shuffled(layout: Layout, seed: int) -> NDArray[np.int64]:
-    """Return another spot of the same section for each spot, at random, (N,)."""
-    order = np.arange(layout.n_spots)
-    rng = np.random.default_rng(seed)
-    for s in np.unique(layout.section):
-        own = np.flatnonzero(layout.section == s)
-        order[own] = rng.permutation(own)
-    return order
-
-
-def mirrored(layout: Layout) -> NDArray[np.int64]:
-    """Return the spot nearest to each spot's place after a turn of its section by 180, (N,)."""
-    order = np.arange(layout.n_spots)
-    for s in np.unique(layout.section):
-        own = np.flatnonzero(layout.section == s)
-        places = layout.spots[own]
-        turned = places.min(axis=0) + places.max(axis=0) - places
-        order[own] = own[cKDTree(places).query(turned)[1]]
-    return order
+    return Gate(image, weighed[0].fit, tuple(weighed[1:])) if weighed else Gate(image)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,9 +9,10 @@ from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
 
 from backend.core.job import RunContext
+from backend.models.soscope.controls import image_probability, weigh_controls
 from backend.models.soscope.evidence import Fit, factor, fit_points, posterior
 from backend.models.soscope.factors import Factors
-from backend.models.soscope.gate import Gate, gate_of, mirrored, shuffled
+from backend.models.soscope.gate import Gate, gate_of
 from backend.models.soscope.kernels import (
     Blocks,
     ImageScale,
@@ -27,8 +27,6 @@ from backend.models.soscope.tiles import Tile, tiles_of
 
 #: Choices whose variance is computed: those that matter, the weightiest first.
 VARIED = 3
-#: Tiles whose controls are computed.
-CONTROLLED = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,18 +97,23 @@ def krige(
     width = image_width(y, ctx.seed) if y is not None else 1.0
     cut = tiles if tiles is not None else tiles_of(layout)
     parts: list[_Part] = []
-    controls: list[dict[str, NDArray[np.float64]]] = []
     blocks: Blocks | None = None
     for i, tile in enumerate(cut):
         ctx.step(0.55 * i / len(cut), _message("Weighing kernels", i, len(cut)))
         part, blocks = _fitted(layout, tile, factors.scores, y, width, points)
         parts.append(part)
-        if y is not None and i < CONTROLLED:
-            noise = _noise(part.layout)
-            controls.append(_controls(part, blocks, noise, factors.scores[tile.spots], points, ctx))
     share = [float(p.tile.core.sum()) / len(p.tile.spots) for p in parts]
     evidence = np.sum([s * p.fit.evidence for s, p in zip(share, parts, strict=True)], axis=0)
-    gate = gate_of(evidence, controls, points, factors.size)
+    gate = Gate()
+    if y is not None:
+        ctx.step(0.55, "Turning, moving and shuffling the image")
+        decided = use_image is not None
+        gate = gate_of(
+            image_probability(evidence, points, factors.size),
+            [] if decided else weigh_controls(
+                layout, factors.scores, factors.size, y, width, points, ctx.seed
+            ),
+        )  # fmt: skip
     shown = gate.is_open if use_image is None else (use_image and y is not None)
     weights = {
         output: posterior(evidence, prior(points, output, shown)) for output in ("split", "rate")
@@ -161,33 +164,6 @@ def _fitted(
     blocks, scale = block_kernels(own, image, width)
     fit = fit_points(blocks, _noise(own), scores[tile.spots], points)
     return _Part(tile, own, rows, image, scale, fit), blocks
-
-
-def _controls(
-    part: _Part,
-    blocks: Blocks,
-    noise: NDArray[np.float64],
-    scores: NDArray[np.float64],
-    points: tuple[Point, ...],
-    ctx: RunContext,
-) -> dict[str, NDArray[np.float64]]:
-    """Return the evidence with image features of other spots: shuffled, and turned by 180."""
-    out = {}
-    orders: dict[str, Callable[[], NDArray[np.int64]]] = {
-        "shuffled": lambda: shuffled(part.layout, ctx.seed),
-        "rotated": lambda: mirrored(part.layout),
-    }
-    chosen = [i for i, p in enumerate(points) if p.share > 0 and p.noise <= 0.3]
-    for name, order_of in orders.items():
-        ctx.step(0.5, f"Weighing a {name} image")
-        order = order_of()
-        assert blocks.image is not None
-        other = Blocks(blocks.by_length, blocks.image[np.ix_(order, order)])
-        evidence = part.fit.evidence.copy()
-        again = fit_points(other, noise, scores, tuple(points[i] for i in chosen))
-        evidence[chosen] = again.evidence
-        out[name] = evidence
-    return out
 
 
 def _varied(weights: NDArray[np.float64], size: NDArray[np.float64]) -> tuple[int, ...]:

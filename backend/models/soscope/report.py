@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,14 @@ from scipy.sparse import csr_matrix
 
 from backend.models.soscope.card import HOW_TO_READ
 from backend.models.soscope.enhance import Enhanced
+from backend.models.soscope.gate import Gate
 from backend.models.soscope.layouts import Layout
 from backend.models.soscope.settings import GATE
 
 #: Change of deviance above which little was added.
 LITTLE = -0.02
+#: Names of the figures of controls, and their kinds.
+KINDS = {"shuffled": "shuffled", "rotated": "turned", "mirrored": "mirrored", "moved": "moved"}
 
 
 def figures_of(
@@ -70,9 +74,15 @@ def _gate(found: Enhanced) -> dict[str, Any] | None:
     if not np.isfinite(g.image):
         return None
     return {
-        "image": g.image, "shuffled": g.shuffled, "rotated": g.rotated, "threshold": GATE,
+        "image": g.image,
+        **{name: g.worst(kind) for name, kind in KINDS.items()},
+        "threshold": GATE,
         "used": g.is_open,
-    }  # fmt: skip
+        "chance": g.chance,
+        "better": g.best.name if g.best else "",
+        "fit": g.fit,
+        "controls": [asdict(control) for control in g.controls],
+    }
 
 
 def _calibration(found: Enhanced) -> dict[str, float] | None:
@@ -124,17 +134,24 @@ def _genes(
     ]
 
 
+def _about_image(gate: Gate) -> list[str]:
+    """Return why an image was not used, and what to do about it."""
+    if not np.isfinite(gate.image) or gate.is_open:
+        return []
+    if gate.best is not None and gate.image >= GATE:
+        return [
+            f"The image fits at least as well {gate.best.name}: it was not used. Check how it lies "
+            "to the spots."
+        ]
+    return [
+        f"The image does not help (evidence {gate.image:.2f}, {GATE} is needed): it was not used. "
+        "Check that it is aligned with the spots."
+    ]
+
+
 def _warnings(layout: Layout, found: Enhanced) -> list[str]:
     out = []
-    if np.isfinite(found.gate.image) and not found.gate.is_open:
-        out.append(
-            f"The image does not help (evidence {found.gate.image:.2f}, {GATE} is needed): it was "
-            "not used. Check that it is aligned with the spots."
-        )
-    if np.isfinite(found.gate.image) and max(found.gate.shuffled, found.gate.rotated) >= GATE:
-        out.append(
-            "A shuffled or turned image seems to help as well: do not trust detail from the image."
-        )
+    out += _about_image(found.gate)
     if found.merge is None:
         out.append("Too few spots to merge and recover: the gain is not known.")
     elif found.method in ("bilinear", "copy"):

@@ -26,7 +26,8 @@ def test_an_image_that_shows_the_patches_is_used_and_improves_every_output(
     section: Planted, shown: Enhanced
 ) -> None:
     assert shown.gate.is_open
-    assert max(shown.gate.shuffled, shown.gate.rotated) < 0.85
+    assert shown.gate.chance == 0.05
+    assert max(control.fit for control in shown.gate.controls) < shown.gate.fit / 3
     assert shown.method == "model"
     linear = rescaled(section.layout, interpolated(section.layout, section.totals), section.totals)
     parent, truth = section.layout.parent, section.truth
