@@ -3,8 +3,10 @@
 Sections of the ``TaskResult``: one of subspots per section of spots, id ``SECTION.subspots``, whose
 counts are expected expression (``rate``); names are those of the spots with a number behind.
 
-Columns: ``label:domain`` of spots and subspots (the same groups); ``score:residual`` of spots;
-``score:uncertainty`` of subspots.
+Columns: ``label:domain`` of spots and subspots (the same groups); of spots ``score:residual`` and,
+where they could be merged, ``score:recovered`` (change of the deviance of the spot, recovered from
+a merged one, against rescaled bilinear, per cent; missing where it was in no block); of
+subspots ``score:uncertainty`` and ``score:detail`` (how far they are from the mean of their spot).
 
 Matrices (per section of subspots): ``rate``, ``split``, ``sd`` (n, genes); ``parent`` (n, 1), row
 of the spot in its section.

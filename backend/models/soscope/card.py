@@ -53,4 +53,14 @@ HOW_TO_READ: dict[str, str] = {
         "Residual of a spot: root mean square of what the model leaves of its counts, in standard "
         "deviations expected; far above 1 the spot is unlike its neighbours."
     ),
+    "recovered": (
+        "Recovered: spots were merged and recovered, and the truth is known; by how much the "
+        "deviance of each spot changes against interpolation rescaled to the sums. Above zero "
+        "interpolation is closer there."
+    ),
+    "detail": (
+        "Detail: how far a subspot is from the mean of its spot, in standard deviations of "
+        "counting, over all genes; 0 is a copy of the spot. No truth is known here: it says where "
+        "something was added, not that it is right."
+    ),
 }

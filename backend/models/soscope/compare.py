@@ -27,6 +27,12 @@ def spatial_genes(layout: Layout, truth: Values, most: int = SPATIAL) -> NDArray
     layout : Layout
     truth : (n, g)
     most : int
+    """
+    return np.argsort(-moran(layout, truth), kind="stable")[:most]
+
+
+def moran(layout: Layout, truth: Values) -> NDArray[np.float64]:
+    """Return Moran's I of root counts of each gene, summed over subspots, (g,).
 
     Notes
     -----
@@ -43,16 +49,21 @@ def spatial_genes(layout: Layout, truth: Values, most: int = SPATIAL) -> NDArray
         part = roots[own] - roots[own].mean(axis=0)
         around = part[near].mean(axis=1)
         variance = (part**2).mean(axis=0)
-        moran = (part * around).mean(axis=0) / np.where(variance > 0, variance, 1.0)
-        score += len(own) * np.where(variance > 0, moran, 0.0)
-    return np.argsort(-score, kind="stable")[:most]
+        likeness = (part * around).mean(axis=0) / np.where(variance > 0, variance, 1.0)
+        score += len(own) * np.where(variance > 0, likeness, 0.0)
+    return score
 
 
 def deviance(truth: Values, made: Values) -> Values:
     """Return the Poisson deviance of each gene, (g,)."""
+    return np.asarray(deviances(truth, made).sum(axis=0))
+
+
+def deviances(truth: Values, made: Values) -> Values:
+    """Return the Poisson deviance of every value, (n, g)."""
     held = np.maximum(made, 1e-9)
     ratio = np.where(truth > 0, truth, 1.0) / np.where(truth > 0, held, 1.0)
-    return np.asarray(2 * (truth * np.log(ratio) - (truth - held)).sum(axis=0))
+    return np.asarray(2 * (truth * np.log(ratio) - (truth - held)))
 
 
 def method_table(

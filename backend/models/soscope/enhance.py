@@ -8,7 +8,7 @@ weighs, and two explicit scales.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -18,17 +18,15 @@ from threadpoolctl import threadpool_limits
 
 from backend.core.job import RunContext
 from backend.models.soscope import outputs
+from backend.models.soscope.blocks import gene_blocks
 from backend.models.soscope.factors import Factors, factorise
 from backend.models.soscope.gate import Gate
 from backend.models.soscope.image_features import image_components
 from backend.models.soscope.interpolate import interpolated, linear_weights, means_of
 from backend.models.soscope.krige import Kriged, krige
 from backend.models.soscope.layouts import Layout
-from backend.models.soscope.selfmerge import GENES, SelfMerge, self_merge
+from backend.models.soscope.selfmerge import GENES, Made, SelfMerge, self_merge
 from backend.models.soscope.settings import BLEND, IMAGE_BLEND, RATE_BLEND, Point
-
-#: Values of subspots x genes that are worked on at once.
-BLOCK = 4_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +45,9 @@ class Enhanced:
         Share of the variation between spots that is not known of a subspot, 0 to 1.
     residual : (N,) float32
         What the model leaves of a spot's counts: root mean square of (x - m) / sqrt(m + m^2/kappa).
+    detail : (n,) float32
+        What was added within a spot: root mean square of (rate - m) / sqrt(m), m the mean of the
+        spot; 0 is a copy, 1 as much as counting noise.
     scores : (n, k) float64
         Factors of the subspots.
     factors : Factors
@@ -67,6 +68,7 @@ class Enhanced:
     sd: NDArray[np.float32]
     uncertainty: NDArray[np.float32]
     residual: NDArray[np.float32]
+    detail: NDArray[np.float32]
     scores: NDArray[np.float64]
     factors: Factors
     kappa: NDArray[np.float64]
@@ -128,13 +130,12 @@ def _enhanced(
     ctx.step(0.85, "Writing out genes")
     spread = _spread(merge, totals)
     method = merge.choice if merge else "model"
-    tables = _tables(layout, totals, factors, kriged, method, spread)
+    made = _tables(layout, totals, factors, kriged, method, spread)
     seconds["genes"] = time.perf_counter() - started - sum(seconds.values())
-    rate, split, sd, residual, kappa = tables
     return Enhanced(
-        rate, split, sd, _uncertainty(kriged, factors, layout.n_spots), residual, kriged.rate,
-        factors, kappa, method, kriged.gate, merge, kriged.points, kriged.weights, kriged.tiles,
-        seconds,
+        made.rate, made.split, made.sd, _uncertainty(kriged, factors, layout.n_spots),
+        made.residual, made.detail, kriged.rate, factors, made.kappa, method, kriged.gate, merge,
+        kriged.points, kriged.weights, kriged.tiles, seconds,
     )  # fmt: skip
 
 
@@ -158,7 +159,7 @@ def fit_layout(
 
 
 def split_of(
-    layout: Layout, totals: csr_matrix, factors: Factors, kriged: Kriged, genes: slice
+    layout: Layout, totals: csr_matrix, factors: Factors, kriged: Kriged, genes: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     """Return the shared counts of some genes by the model, (n, genes)."""
     shown = kriged.weights[[p.share > 0 for p in kriged.points]].sum() > 0
@@ -182,18 +183,21 @@ def _checked(
     genes = np.sort(np.argsort(-abundance, kind="stable")[:GENES])
     image = features if kriged.gate.is_open else None
 
-    def split(
+    def recover(
         upper: Layout, above: csr_matrix, own: NDArray[np.float32] | None
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    ) -> Callable[[NDArray[np.int64]], Made]:
         ctx.step(0.5, "Recovering merged spots")
         factors, found = fit_layout(
             upper, above, modality[genes], own, RunContext(seed=ctx.seed), use_image=own is not None
         )
-        every = slice(0, len(genes))
-        made = split_of(upper, above, factors, found, every)
-        return made, np.sqrt(found.variance @ factors.loadings**2)
 
-    found = self_merge(layout, csr_matrix(totals[:, genes]), image, split, ctx.seed)
+        def made(some: NDArray[np.int64]) -> Made:
+            sd = np.sqrt(found.variance @ factors.loadings[:, some] ** 2)
+            return split_of(upper, above, factors, found, some), sd
+
+        return made
+
+    found = self_merge(layout, csr_matrix(totals[:, genes]), image, recover, ctx.seed)
     if found is None:
         return None
     by_gene, spread = np.zeros(totals.shape[1]), np.full(totals.shape[1], np.nan)
@@ -209,10 +213,16 @@ def _spread(merge: SelfMerge | None, totals: csr_matrix) -> NDArray[np.float64]:
     return np.where(np.isfinite(merge.spread), merge.spread, middle)
 
 
-def _slices(n: int, g: int) -> Iterator[slice]:
-    step = max(BLOCK // max(n, 1), 1)
-    for first in range(0, g, step):
-        yield slice(first, min(first + step, g))
+@dataclass(frozen=True, slots=True)
+class _Tables:
+    """What is written out gene by gene; see ``Enhanced``."""
+
+    rate: NDArray[np.float32]
+    split: NDArray[np.float32]
+    sd: NDArray[np.float32]
+    residual: NDArray[np.float32]
+    detail: NDArray[np.float32]
+    kappa: NDArray[np.float64]
 
 
 def _tables(
@@ -222,32 +232,30 @@ def _tables(
     kriged: Kriged,
     method: str,
     spread: NDArray[np.float64],
-) -> tuple[
-    NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32],
-    NDArray[np.float64],
-]:  # fmt: skip
-    """Return rate, split, sd, residual and kappa, a run of genes at a time."""
+) -> _Tables:
+    """Return rate, split, sd, residual, detail and kappa, a run of genes at a time."""
     n, g = layout.n_subspots, totals.shape[1]
     rate, split, sd = (np.empty((n, g), np.float32) for _ in range(3))
-    kappa, square = np.empty(g), np.zeros(layout.n_spots)
+    kappa, square, apart = np.empty(g), np.zeros(layout.n_spots), np.zeros(n)
     shown = bool(kriged.weights[[p.share > 0 for p in kriged.points]].sum() > 0)
     blend = 0.0 if method != "model" else IMAGE_BLEND if shown else BLEND
     weights, columns = linear_weights(layout), csr_matrix(totals).tocsc()
-    for genes in _slices(n, g):
+    for genes in gene_blocks(n, g):
         part = csr_matrix(columns[:, genes])
         whole = np.asarray(part.todense(), np.float64)
         means = whole / layout.counts[:, None]
         linear = means[layout.parent] if method == "copy" else np.asarray(weights @ means)
         model = factors.rates(kriged.rate, genes) if method == "model" else linear
-        rate[:, genes], kappa[genes] = outputs.rate(layout, model, linear, whole, RATE_BLEND)
+        made, kappa[genes] = outputs.rate(layout, model, linear, whole, RATE_BLEND)
         shared = factors.rates(kriged.split, genes) if method == "model" else linear
         split[:, genes] = outputs.split(layout, shared, linear, whole, blend)
         root_sd = np.sqrt(kriged.variance @ factors.loadings[:, genes] ** 2) * spread[genes]
-        sd[:, genes] = 2 * np.sqrt(np.maximum(rate[:, genes], 0)) * root_sd
-        expected = layout.sums() @ model
-        noise = expected + expected**2 / np.maximum(kappa[genes], 1e-9)
-        square += ((whole - expected) ** 2 / np.maximum(noise, 1e-9)).sum(axis=1)
-    return rate, split, sd, np.sqrt(square / max(g, 1)).astype(np.float32), kappa
+        sd[:, genes] = 2 * np.sqrt(np.maximum(made, 0)) * root_sd
+        square += outputs.squared_residuals(whole, layout.sums() @ model, kappa[genes])
+        apart += outputs.squared_detail(layout, made)
+        rate[:, genes] = made
+    residual, detail = (np.sqrt(v / max(g, 1)).astype(np.float32) for v in (square, apart))
+    return _Tables(rate, split, sd, residual, detail, kappa)
 
 
 def _uncertainty(kriged: Kriged, factors: Factors, n_spots: int) -> NDArray[np.float32]:

@@ -18,6 +18,10 @@ PSEUDO = 0.1
 FLOOR = 0.1
 
 
+#: Some genes, by place.
+Genes = slice | NDArray[np.int64]
+
+
 @dataclass(frozen=True, slots=True)
 class Factors:
     """Spots and genes in a few dimensions: root counts are about level + scores @ loadings.
@@ -38,11 +42,11 @@ class Factors:
     level: NDArray[np.float64]
     size: NDArray[np.float64]
 
-    def roots(self, scores: NDArray[np.float64], genes: slice) -> NDArray[np.float64]:
+    def roots(self, scores: NDArray[np.float64], genes: Genes) -> NDArray[np.float64]:
         """Return root counts at any scores, (m, g), before the floor."""
         return self.level[genes] + scores @ self.loadings[:, genes]
 
-    def rates(self, scores: NDArray[np.float64], genes: slice) -> NDArray[np.float64]:
+    def rates(self, scores: NDArray[np.float64], genes: Genes) -> NDArray[np.float64]:
         """Return expected counts at any scores, (m, g)."""
         roots = self.roots(scores, genes)
         return np.asarray(np.maximum(roots, FLOOR * self.level[genes]) ** 2)

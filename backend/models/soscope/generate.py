@@ -86,6 +86,7 @@ def generate_layout(
         rate=rate.astype(np.float32),
         split=shared_out(rates, whole, layout.parent).astype(np.float32),
         sd=scaled.astype(np.float32),
+        detail=np.sqrt(outputs.squared_detail(layout, rate) / rate.shape[1]).astype(np.float32),
         kappa=kappa,
         method=GENERATIVE,
         merge=merge,

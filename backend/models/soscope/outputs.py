@@ -9,6 +9,8 @@ from backend.models.soscope.layouts import Layout
 
 #: Share of the mean of its spot that no subspot falls below before counts are shared.
 LEAST_SHARE = 0.05
+#: Mean counts below which a difference within a spot is not blown up any further.
+LEAST_MEAN = 0.05
 #: Largest weight of the model against the count, where the model explains all there is.
 MOST_KAPPA = 1e6
 
@@ -81,6 +83,32 @@ def kappa(model: Values, totals: Values) -> Values:
     excess = ((totals - model) ** 2 - model).sum(axis=0)
     square = (model**2).sum(axis=0)
     return np.minimum(square / np.maximum(excess, 1e-9 * square + 1e-12), MOST_KAPPA)
+
+
+def squared_residuals(totals: Values, expected: Values, weight: Values) -> Values:
+    """Return what the model leaves of the counts of spots, over its variance, summed, (N,).
+
+    Parameters
+    ----------
+    totals, expected : (N, g)
+    weight : (g,)
+        As ``kappa`` returns it; the variance is m + m^2 / kappa.
+    """
+    noise = expected + expected**2 / np.maximum(weight, 1e-9)
+    return np.asarray(((totals - expected) ** 2 / np.maximum(noise, 1e-9)).sum(axis=1))
+
+
+def squared_detail(layout: Layout, rates: Values) -> Values:
+    """Return how far subspots are from the mean of their spot, over its noise, summed, (n,).
+
+    Parameters
+    ----------
+    layout : Layout
+    rates : (n, g)
+        Expected counts; those of a spot's mean have their mean as variance.
+    """
+    means = (layout.means() @ rates)[layout.parent]
+    return np.asarray(((rates - means) ** 2 / np.maximum(means, LEAST_MEAN)).sum(axis=1))
 
 
 def rate(

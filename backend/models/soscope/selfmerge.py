@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from backend.models.soscope.baselines import all_methods
-from backend.models.soscope.compare import HONEST, method_table, spatial_genes, summarised
+from backend.models.soscope.baselines import MOST_SPOTS, all_methods, plain
+from backend.models.soscope.blocks import gene_blocks
+from backend.models.soscope.compare import (
+    HONEST,
+    SPATIAL,
+    deviances,
+    method_table,
+    moran,
+    summarised,
+)
 from backend.models.soscope.lattice import fit_lattice
 from backend.models.soscope.layouts import Layout, joined, merged
 
@@ -30,10 +38,11 @@ MOST_BLOCKS = 4000
 #: Genes compared, the most abundant ones.
 GENES = 500
 
-#: (layout, totals of the spots, image features of the subspots) to the split of the model.
-Split = Callable[
-    [Layout, csr_matrix, NDArray[np.float32] | None],
-    tuple[NDArray[np.float64], NDArray[np.float64]],
+#: Counts of some genes by the model, and their sd on the root scale, both (n, genes).
+Made = tuple[NDArray[np.float64], NDArray[np.float64]]
+#: (layout, totals of the spots, image features of the subspots) to the model, gene by gene.
+Recover = Callable[
+    [Layout, csr_matrix, NDArray[np.float32] | None], Callable[[NDArray[np.int64]], Made]
 ]
 
 
@@ -47,6 +56,8 @@ class SelfMerge:
     by_gene : (g,) float64
         Change of the deviance by the model against rescaled linear interpolation, as a share;
         below zero is better.
+    by_spot : (N,) float64
+        The same by spot; nan where a spot was in no block.
     spread : (g,) float64
         Root mean square of (truth - model) / predicted sd, on the root scale.
     blocks : int
@@ -59,6 +70,7 @@ class SelfMerge:
     linear: float
     copy: float
     by_gene: NDArray[np.float64]
+    by_spot: NDArray[np.float64]
     spread: NDArray[np.float64]
     blocks: int
     methods: list[dict[str, Any]]
@@ -75,11 +87,23 @@ class SelfMerge:
         return min(found, key=lambda name: found[name])
 
 
+@dataclass(slots=True)
+class _Tally:
+    """What is summed over tilings: deviances by gene and by spot, errors, merged spots, tables."""
+
+    by_gene: NDArray[np.float64]  # model, linear, copy
+    by_spot: NDArray[np.float64]  # model, linear
+    squares: NDArray[np.float64]
+    blocks: int = 0
+    tilings: int = 0
+    tables: list[dict[str, dict[str, NDArray[np.float64]]]] = field(default_factory=list)
+
+
 def self_merge(
     layout: Layout,
     totals: csr_matrix,
     features: NDArray[np.float32] | None,
-    split: Split,
+    recover: Recover,
     seed: int = 0,
 ) -> SelfMerge | None:
     """Return how spots are recovered from merged ones; None where too few can be merged.
@@ -92,41 +116,83 @@ def self_merge(
         Counts.
     features : (n, p) float32 or None
         Image features of the subspots.
-    split : callable
-        The model, which returns counts per subspot and their sd on the root scale, both (n, g).
+    recover : callable
+        The model; it is fitted once for all genes, and asked for some at a time.
     seed : int
         Of the competitors.
     """
     of_spots = None if features is None else np.asarray(layout.means() @ features, np.float32)
-    sums: list[NDArray[np.float64]] = []
-    squares: list[NDArray[np.float64]] = []
-    tables: list[dict[str, dict[str, NDArray[np.float64]]]] = []
-    blocks = 0
+    n, g = totals.shape
+    tally = _Tally(np.zeros((3, g)), np.zeros((2, n)), np.zeros(g))
     for origin in range(ORIGINS):
-        if blocks >= MOST_BLOCKS:
+        if tally.blocks >= MOST_BLOCKS:
             break
         upper, spots = merged_all(layout, origin)
         if upper is None or upper.n_spots < LEAST_BLOCKS:
             continue
-        truth = np.asarray(totals[spots].todense(), np.float64)
-        above = csr_matrix(upper.sums() @ totals[spots])
         image = None if of_spots is None else of_spots[spots]
-        found, sd = split(upper, above, image)
-        with_slow = not tables or upper.n_spots <= FEW_BLOCKS
-        made = all_methods(upper, above, image, seed, {MODEL: found}, with_slow=with_slow)
-        whole = method_table(upper, truth, {n: made[n] for n in (MODEL, HONEST, "copy")})
-        sums.append(np.stack([table["deviance"] for table in whole.values()]))
-        squares.append(_standardised(truth, found, sd))
-        if with_slow:
-            tables.append(method_table(upper, truth, made, spatial_genes(upper, truth)))
-        blocks += upper.n_spots
-    if not sums:
-        return None
-    total = np.sum(sums, axis=0)
-    change = np.where(total[1] > 0, total[0] / np.maximum(total[1], 1e-12) - 1, 0.0)
-    model, linear, copy = (float(v) for v in total.sum(axis=1))
-    spread = np.sqrt(np.mean(squares, axis=0))
-    return SelfMerge(model, linear, copy, change, spread, blocks, summarised(tables))
+        below = csr_matrix(totals[spots])
+        made = recover(upper, csr_matrix(upper.sums() @ below), image)
+        spatial = _add(tally, upper, below, spots, made)
+        if not tally.tables or upper.n_spots <= FEW_BLOCKS:
+            tally.tables.append(_table(upper, below, image, made, spatial, seed))
+        tally.tilings += 1
+        tally.blocks += upper.n_spots
+    return _verdict(tally) if tally.tilings else None
+
+
+def _add(
+    tally: _Tally,
+    upper: Layout,
+    below: csr_matrix,
+    spots: NDArray[np.int64],
+    made: Callable[[NDArray[np.int64]], Made],
+) -> NDArray[np.int64]:
+    """Add one tiling to the sums, some genes at a time; return the most spatial genes."""
+    columns = below.tocsc()
+    likeness = np.zeros(below.shape[1])
+    for part in gene_blocks(upper.n_subspots, below.shape[1]):
+        genes = np.arange(part.start, part.stop)
+        own = csr_matrix(columns[:, part])
+        truth = np.asarray(own.todense(), np.float64)
+        known = plain(upper, csr_matrix(upper.sums() @ own))
+        model, sd = made(genes)
+        errors = [deviances(truth, v) for v in (model, known[HONEST], known["copy"])]
+        tally.by_gene[:, part] += np.stack([e.sum(axis=0) for e in errors])
+        tally.by_spot[:, spots] += np.stack([e.sum(axis=1) for e in errors[:2]])
+        tally.squares[part] += _standardised(truth, model, sd)
+        likeness[part] = moran(upper, truth)
+    return np.argsort(-likeness, kind="stable")[:SPATIAL]
+
+
+def _table(
+    upper: Layout,
+    below: csr_matrix,
+    image: NDArray[np.float32] | None,
+    made: Callable[[NDArray[np.int64]], Made],
+    spatial: NDArray[np.int64],
+    seed: int,
+) -> dict[str, dict[str, NDArray[np.float64]]]:
+    """Return every method on the most spatial genes; slow ones are fitted to all genes."""
+    is_small = upper.n_spots <= MOST_SPOTS
+    genes = np.arange(below.shape[1]) if is_small else spatial
+    own = csr_matrix(below[:, genes])
+    above = csr_matrix(upper.sums() @ own)
+    methods = all_methods(upper, above, image, seed, {MODEL: made(genes)[0]}, with_slow=is_small)
+    shown = spatial if is_small else slice(None)
+    return method_table(upper, np.asarray(own.todense(), np.float64), methods, shown)
+
+
+def _verdict(tally: _Tally) -> SelfMerge:
+    model, linear, copy = (float(v) for v in tally.by_gene.sum(axis=1))
+    change = np.where(
+        tally.by_gene[1] > 0, tally.by_gene[0] / np.maximum(tally.by_gene[1], 1e-12) - 1, 0.0
+    )
+    was_in = tally.by_spot[1] > 0
+    by_spot = np.where(was_in, tally.by_spot[0] / np.where(was_in, tally.by_spot[1], 1) - 1, np.nan)
+    spread = np.sqrt(tally.squares / tally.tilings)
+    methods = summarised(tally.tables)
+    return SelfMerge(model, linear, copy, change, by_spot, spread, tally.blocks, methods)
 
 
 def _standardised(

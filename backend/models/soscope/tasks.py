@@ -274,12 +274,19 @@ def _columns(
     before, after, k = groups
     named = tuple(Category(f"domain {i + 1}", "") for i in range(k))
     fine = subspot_id(section)
-    domain, residual = LayerKey("label", "domain"), LayerKey("score", "residual")
+    domain = LayerKey("label", "domain")
+    scores = [
+        (section, "residual", found.residual[spots], "standard deviations"),
+        (fine, "uncertainty", found.uncertainty[rows], "share"),
+        (fine, "detail", found.detail[rows], "standard deviations of counting"),
+    ]
+    if found.merge is not None and found.method != "generative":
+        change = (100 * found.merge.by_spot[spots]).astype(np.float32)
+        scores.append((section, "recovered", change, "% change of deviance"))
     return [
         Column(section, domain, before[spots], named),
         Column(fine, domain, after[rows], named),
-        Column(section, residual, found.residual[spots], unit="standard deviations"),
-        Column(fine, LayerKey("score", "uncertainty"), found.uncertainty[rows], unit="share"),
+        *(Column(name, LayerKey("score", what), v, unit=unit) for name, what, v, unit in scores),
     ]
 
 

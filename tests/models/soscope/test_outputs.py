@@ -39,3 +39,19 @@ def test_rate_is_the_mean_of_the_posterior() -> None:
     weight = float(kappa[0])
     np.testing.assert_allclose(found[:4, 0], 2 * weight / (weight + 8))
     np.testing.assert_allclose(found[-4:, 0], 2 * (weight + 16) / (weight + 8))
+
+
+def test_a_copy_has_no_detail_and_a_difference_is_told_in_counting_noise() -> None:
+    layout = subdivided(grid(3), 2)
+    copy = np.full((36, 2), 4.0)
+    assert outputs.squared_detail(layout, copy).max() == 0
+    copy[0] = 8.0  # the mean of its spot is 5, so the others are 1 below
+    found = outputs.squared_detail(layout, copy)
+    np.testing.assert_allclose(found[:5], [2 * 9 / 5, 2 / 5, 2 / 5, 2 / 5, 0])
+
+
+def test_residuals_are_told_in_the_variance_of_the_model() -> None:
+    found = outputs.squared_residuals(
+        np.array([[12.0, 4.0]]), np.array([[8.0, 4.0]]), np.array([8.0, 1.0])
+    )
+    np.testing.assert_allclose(found, [16 / (8 + 8)])

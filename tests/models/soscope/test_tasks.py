@@ -32,6 +32,10 @@ def test_several_sections_are_enhanced_together_and_come_apart_again() -> None:
         parent = next(m.values for m in result.matrices
                       if m.section == f"{section}.subspots" and m.name == "parent")  # fmt: skip
         assert parent[:, 0].tolist() == np.repeat(np.arange(81), 4).tolist()
+    scores = {(c.section, str(c.layer)): c.values for c in result.columns}
+    assert len(scores[("a", "score:recovered")]) == 81
+    assert np.isfinite(scores[("b", "score:recovered")]).mean() > 0.9
+    assert (scores[("b.subspots", "score:detail")] > 0).all()
     assert result.figures["domains"] == 3
     assert result.figures["split_error"] < 1e-6
 
