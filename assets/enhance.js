@@ -1,73 +1,24 @@
-// Enhance spots: sending spots with their image, and the handle between before and after.
+// Enhance spots: which files are sent, and the handle between before and after.
 (function () {
   "use strict";
   const explorer = (window.explorer = window.explorer || {});
-  explorer.acts = explorer.acts || {};
   const IMAGES = /\.(jpe?g|png|tiff?)$/i;
-  let current = null; // {stop}: the sending that is going on
 
-  const show = (files) => explorer.props("enhance-files", { data: files });
-  const refuse = (name, message, ...hint) => show({ step: "failed", name, error: { error: "BadRequest", message, hint } });
-
-  async function send(file, turn, said) {
-    const made = await explorer.ask("POST", "/api/uploads", { name: file.name, size: file.size });
-    const state = { file, upload: made.upload || made, get stop() { return turn.stop; } };
-    await explorer.transfer(state, said);
-    if (turn.stop) { explorer.ask("DELETE", `/api/uploads/${state.upload.id}`).catch(() => {}); return null; }
-    await explorer.ask("POST", `/api/uploads/${state.upload.id}/finish?card=none`);
-    return state.upload.id;
-  }
-
-  async function sendAll(files) {
-    const spots = files.filter((f) => !IMAGES.test(f.name));
-    const images = files.filter((f) => IMAGES.test(f.name));
-    const name = files.map((f) => f.name).join(" and ");
-    if (spots.length !== 1 || images.length > 1) {
-      refuse(name, `${spots.length} files of spots and ${images.length} images were chosen.`, "Choose one .h5ad file and at most one image.");
-      return;
-    }
-    const turn = (current = { stop: false });
-    const size = files.reduce((sum, f) => sum + f.size, 0);
-    show({ step: "sending", name, size, sent: 0 });
-    try {
-      const upload = await send(spots[0], turn, (sent) => show({ step: "sending", name, size, sent }));
-      if (!upload) return;
-      if (images.length) {
-        const before = spots[0].size;
-        const image = await send(images[0], turn, (sent) => show({ step: "sending", name, size, sent: before + sent }));
-        if (!image) return;
-        await explorer.ask("POST", `/api/uploads/${upload}/image`, { image });
-      }
-      show({ step: "checking", name });
-      const { card } = await explorer.ask("GET", `/api/uploads/${upload}/spots`);
-      show({ step: "check", name, upload, card });
-    } catch (problem) {
-      if (current === turn) show({ step: "failed", name, error: explorer.fault(problem) });
-    }
-  }
-
-  Object.assign(explorer.acts, {
-    "enhance-files": (value) => {
-      const input = document.createElement("input");
-      input.type = "file";
-      input.multiple = true;
-      input.accept = value;
-      input.onchange = () => input.files.length && sendAll([...input.files]);
-      input.click();
+  explorer.deliver({
+    name: "enhance",
+    refused(files) {
+      const images = files.filter((f) => IMAGES.test(f.name)).length;
+      const spots = files.length - images;
+      if (spots === 1 && images <= 1) return null;
+      return { message: `${spots} files of spots and ${images} images were chosen.`, hint: ["Choose one .h5ad file and at most one image."] };
     },
-    "enhance-again": () => {
-      if (current) current.stop = true;
-      current = null;
-      show(null);
+    async look(sent) {
+      const spots = sent.find(({ file }) => !IMAGES.test(file.name));
+      const image = sent.find(({ file }) => IMAGES.test(file.name));
+      if (image) await explorer.ask("POST", `/api/uploads/${spots.id}/image`, { image: image.id });
+      const { card } = await explorer.ask("GET", `/api/uploads/${spots.id}/spots`);
+      return { upload: spots.id, card };
     },
-  });
-
-  const zone = (event) => event.target.closest('[data-act="enhance-files"]');
-  document.addEventListener("dragover", (event) => { if (zone(event)) event.preventDefault(); });
-  document.addEventListener("drop", (event) => {
-    if (!zone(event)) return;
-    event.preventDefault();
-    if (event.dataTransfer.files.length) sendAll([...event.dataTransfer.files]);
   });
 
   // -- two sliders: the handle between before and after, and the opacity over the tissue ----------------

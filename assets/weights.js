@@ -1,70 +1,44 @@
-// Modality weights: sending the files of one section.
+// Modality weights: its files.
 (function () {
   "use strict";
   const explorer = (window.explorer = window.explorer || {});
-  explorer.acts = explorer.acts || {};
-  let current = null; // {stop}: the sending that is going on
 
-  const show = (files) => explorer.props("weights-files", { data: files });
-
-  async function sendAll(files) {
-    const turn = (current = { stop: false });
-    const name = files.map((f) => f.name).join(" and ");
-    const size = files.reduce((sum, f) => sum + f.size, 0);
-    let before = 0;
-    const uploads = [];
-    show({ step: "sending", name, size, sent: 0 });
-    try {
-      for (const file of files) {
-        const made = await explorer.ask("POST", "/api/uploads", { name: file.name, size: file.size });
-        const state = { file, upload: made.upload || made, get stop() { return turn.stop; } };
-        await explorer.transfer(state, (sent) => show({ step: "sending", name, size, sent: before + sent }));
-        if (turn.stop) { explorer.ask("DELETE", `/api/uploads/${state.upload.id}`).catch(() => {}); return; }
-        await explorer.ask("POST", `/api/uploads/${state.upload.id}/finish?card=none`);
-        uploads.push(state.upload.id);
-        before += file.size;
-      }
-      await look(uploads, name);
-    } catch (problem) {
-      if (current === turn) show({ step: "failed", name, error: explorer.fault(problem) });
-    }
-  }
-
-  async function look(uploads, name) {
-    show({ step: "checking", name });
+  async function look(uploads) {
     const { card } = await explorer.ask("POST", "/api/modalities", { uploads });
-    show({ step: "check", name, uploads, card });
+    return { uploads, card };
+  }
+  const delivery = explorer.deliver({ name: "weights", look: (sent) => look(sent.map(({ id }) => id)) });
+
+  explorer.acts["weights-demo"] = () => delivery.check("Simulated section", async () => {
+    const { upload } = await explorer.ask("POST", "/api/uploads/demo?kind=modalities");
+    return look([upload.id]);
+  });
+
+  // -- small maps and ramps in the colours of the theme ------------------------------------------
+
+  let palettes = null;
+  const loading = fetch("/assets/palettes.json").then((reply) => reply.json()).then((found) => { palettes = found; }).catch(() => {});
+
+  function dressMap(img) {
+    const ramp = img.dataset.ramp ? JSON.parse(img.dataset.ramp) : null;
+    const query = new URLSearchParams({ palette: `${ramp ? ramp[0] : "ink"}-${explorer.theme()}`, size: 512, v: img.dataset.edition });
+    if (ramp) { query.set("lo", ramp[1]); query.set("hi", ramp[2]); }
+    const address = `${img.dataset.tile.split("/").map(encodeURIComponent).join("/").replace(/%3A/g, ":")}?${query}`;
+    if (img.getAttribute("src") !== address) img.src = address;
+  }
+  function dressRamp(ramp) {
+    const colours = palettes && palettes[`${ramp.dataset.palette}-${explorer.theme()}`];
+    if (colours) ramp.style.background = `linear-gradient(90deg, ${colours.join(",")})`;
+  }
+  function dress() {
+    requestAnimationFrame(async () => {
+      await loading;
+      document.querySelectorAll("#tool-panel img[data-tile]").forEach(dressMap);
+      document.querySelectorAll("#tool-panel .ramp[data-palette]").forEach(dressRamp);
+    });
+    return window.dash_clientside.no_update;
   }
 
-  Object.assign(explorer.acts, {
-    "weights-files": (value) => {
-      const input = document.createElement("input");
-      input.type = "file";
-      input.multiple = true;
-      input.accept = value;
-      input.onchange = () => input.files.length && sendAll([...input.files]);
-      input.click();
-    },
-    "weights-demo": async () => {
-      const name = "Simulated section";
-      show({ step: "checking", name });
-      try {
-        const { upload } = await explorer.ask("POST", "/api/uploads/demo?kind=modalities");
-        await look([upload.id], name);
-      } catch (problem) { show({ step: "failed", name, error: explorer.fault(problem) }); }
-    },
-    "weights-again": () => {
-      if (current) current.stop = true;
-      current = null;
-      show(null);
-    },
-  });
-
-  const zone = (event) => event.target.closest('[data-act="weights-files"]');
-  document.addEventListener("dragover", (event) => { if (zone(event)) event.preventDefault(); });
-  document.addEventListener("drop", (event) => {
-    if (!zone(event)) return;
-    event.preventDefault();
-    if (event.dataTransfer.files.length) sendAll([...event.dataTransfer.files]);
-  });
+  window.dash_clientside = window.dash_clientside || {};
+  window.dash_clientside.weights = { dress };
 })();

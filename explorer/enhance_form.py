@@ -10,12 +10,14 @@ from urllib.parse import quote
 from dash import dcc, html
 
 from explorer import words
-from explorer.cards import error_card
 from explorer.choices import choice, labelled, number_field
-from explorer.components import Child, button, note, skeleton
+from explorer.components import Child, button, note
 from explorer.runs import run_button
+from explorer.sending import Files, before_check, drop_zone, faulty
 
 MODEL = ("soscope", "enhance")
+#: What the scripts do to begin anew.
+AGAIN = "enhance-again"
 # Each form has ids of its own, so that a callback finds all of its fields or none.
 SECTION, FACTOR, GENES, MODE, RUN = (
     f"enhance-{part}" for part in ("section", "factor", "genes", "mode", "run")
@@ -46,9 +48,7 @@ MODES = (("default", "Kriging, in seconds"), ("generative", "Generative, trained
 SHAPES = {"square": "square lattice", "hexagon": "hexagonal lattice", "": "no lattice found"}
 
 
-def before(
-    sections: Sequence[Mapping[str, Any]], here: str, files: Mapping[str, Any], is_named: bool
-) -> list[Child]:
+def before(sections: Sequence[Mapping[str, Any]], here: str, files: Files) -> list[Child]:
     """Return what comes before a run.
 
     Parameters
@@ -59,45 +59,24 @@ def before(
         The section on the map.
     files : mapping
         Step of the sending, as the script says it.
-    is_named : bool
-        Whether the link names a run that is gone.
     """
-    step = files.get("step") or "choose"
-    if step == "sending":
-        return sending(files)
-    if step == "checking":
-        return [html.Div([html.P("Reading the files"), skeleton(4)], className="sec runbox")]
-    if step == "failed":
-        again = [button("Choose other files", "enhance-again", kind="pri")]
-        card = error_card("These files could not be used", files["error"], again)
-        return [html.Div(card, className="sec runbox")]
-    if step == "check":
+    if files.get("step") == "check":
         return check(files)
-    return choose(sections, here, is_named)
+    return before_check(files, AGAIN) or choose(sections, here)
 
 
-def choose(sections: Sequence[Mapping[str, Any]], here: str, is_named: bool) -> list[Child]:
+def choose(sections: Sequence[Mapping[str, Any]], here: str) -> list[Child]:
     """Return the first step: a section of the atlas, or files."""
-    lost = note("This run is not on record any more. Start it again.") if is_named else None
-    drop = html.Label(
-        [
-            html.Span(className="i i-up big"),
-            html.B("Send spots with their tissue image"),
-            html.Span("one .h5ad, and a .jpg, .png or .tif; or drop them here", className="t3 s"),
-        ],
-        className="drop-zone",
-        tabIndex="0",
-        role="button",
-        **{"data-act": "enhance-files", "data-value": ACCEPT},
-    )
+    hint = "one .h5ad, and a .jpg, .png or .tif; or drop them here"
+    drop = drop_zone("enhance-files", ACCEPT, "Send spots with their tissue image", hint)
     needs = (
         "Needs raw counts, spots on a regular array, and for the image their pixel coordinates in "
         "obsm['pixel']. Gives subspots as a section of their own, with expected counts and "
         "uncertainty. Spots are merged and recovered, and the image shuffled and turned, to say "
         "what was gained."
     )
-    right = html.Div([lost, drop, html.P(needs, className="s t3")], className="stack2")
-    return [html.Div([_of_atlas(sections, here), right], className="sec twocol")]
+    right = html.Div([drop, html.P(needs, className="s t3")], className="stack2")
+    return [html.Div([_of_atlas(sections, here), right], className="twocol")]
 
 
 def _of_atlas(sections: Sequence[Mapping[str, Any]], here: str) -> html.Div:
@@ -133,35 +112,11 @@ def _factor(identity: str, shape: str) -> dcc.Dropdown:
     return choice(identity, options, options[0][0])
 
 
-def sending(files: Mapping[str, Any]) -> list[Child]:
-    """Return the progress of sending."""
-    share = 100 * int(files["sent"]) / max(int(files["size"]), 1)
-    line = f"{words.size(int(files['sent']))} of {words.size(int(files['size']))}"
-    meter = html.Div(
-        html.I(style={"width": f"{share:.1f}%"}),
-        className="prog",
-        role="progressbar",
-        **{"aria-valuenow": f"{share:.0f}", "aria-label": "Upload"},
-    )
-    text = html.Div([html.B(files["name"]), html.Span(line, className="num t3 s")])
-    stop = button("Cancel", "enhance-again", glyph="stop", kind="sm")
-    return [html.Div([text, meter, stop], className="sec runbox stack2")]
-
-
-def check(files: Mapping[str, Any]) -> list[Child]:
+def check(files: Files) -> list[Child]:
     """Return what the files hold, how image and spots fit, and the choices of a run."""
     card = files["card"]
     if not card["ok"]:
-        again = [button("Choose other files", "enhance-again", kind="pri")]
-        error = {
-            "message": f"{words.plural(len(card['faults']), 'problem')} to solve first.",
-            "faults": card["faults"],
-            "hint": ["Nothing was written."],
-        }
-        return [
-            html.Div(error_card("These spots cannot be enhanced", error, again),
-                     className="sec runbox")
-        ]  # fmt: skip
+        return faulty("These spots cannot be enhanced", card, AGAIN)
     names = [str(s["name"]) for s in card["sections"]]
     options = [(n, f"{n or 'The section'}, {words.plural(s['spots'], 'spot')}")
                for n, s in zip(names, card["sections"], strict=True)]  # fmt: skip
@@ -177,7 +132,7 @@ def check(files: Mapping[str, Any]) -> list[Child]:
     ways = (*WAYS, NETWORK) if card.get("network") and card["pixels"] else WAYS
     way = labelled("Image", choice(SENT_IMAGE, ways, start if has_image else "leave"))
     fields.append(html.Div(way, hidden=not has_image))
-    other = button("Other files", "enhance-again")
+    other = button("Other files", AGAIN)
     left = html.Div(
         [
             html.Div([html.B(files["name"]), html.Span(_facts(card), className="t3 s")]),
@@ -188,9 +143,7 @@ def check(files: Mapping[str, Any]) -> list[Child]:
         className="stack2",
     )
     return [
-        html.Div(
-            [left, html.Div(overlay(files, names[0]), id=SENT_OVERLAY)], className="sec twocol"
-        )
+        html.Div([left, html.Div(overlay(files, names[0]), id=SENT_OVERLAY)], className="twocol")
     ]
 
 
@@ -222,7 +175,7 @@ def _remarks(card: Mapping[str, Any]) -> list[Child]:
     return found
 
 
-def overlay(files: Mapping[str, Any], section: str) -> html.Div:
+def overlay(files: Files, section: str) -> html.Div:
     """Return the image with its spots, and how many lie outside."""
     card = files["card"]
     image = card.get("image")
@@ -265,7 +218,7 @@ def offer_atlas(
 
 
 def offer_files(
-    files: Mapping[str, Any], section: str, factor: str, genes: Any, mode: Any, image: Any
+    files: Files, section: str, factor: str, genes: Any, mode: Any, image: Any
 ) -> Child:
     """Return the button that enhances a section of the files that were sent."""
     card = files.get("card")

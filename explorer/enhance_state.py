@@ -12,7 +12,7 @@ PARTS = (
     ("table", "Genes"),
     ("checks", "Checks"),
     ("domains", "Domains"),
-    ("maps", "Residuals"),
+    ("maps", "Maps"),
     ("reading", "How to read"),
 )
 #: Change of deviance above which a gene is as good by interpolation.

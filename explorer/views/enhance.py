@@ -14,9 +14,12 @@ from explorer import enhance_form as form
 from explorer import ids
 from explorer.cards import error_card
 from explorer.components import Child
+from explorer.enhance_pictures import GENE
 from explorer.enhance_state import EnhanceAt, first_gene, parse_at, write_at
-from explorer.enhanced import GENE, GRAPH, chosen_part, result_head
-from explorer.runs import job_of, unfinished
+from explorer.enhance_tables import GRAPH
+from explorer.enhanced import chosen_part, result_head
+from explorer.runs import Job
+from explorer.stages import finished_using, follow, staged, stages_of, using_of
 
 if TYPE_CHECKING:
     from backend.service import Backend
@@ -27,45 +30,45 @@ HINT = "Finer than the spots: subspots from counts, places and the tissue image"
 GLYPH = "enh"
 JOBS: tuple[tuple[str, str], ...] = (form.MODEL,)
 
-BODY, FILES, WATCHED = "enhance-body", "enhance-files", "enhance-watched"
+BEFORE, FILES, BODY = "enhance-before", "enhance-files", "enhance-body"
+TROUBLE = {"enhance": "The spots could not be enhanced"}
 
 
 def layout(backend: Backend) -> html.Div:
     """Return the body of the tool."""
-    return html.Div(
-        [dcc.Store(id=FILES), dcc.Store(id=WATCHED), html.Div(id=BODY, **{"aria-live": "polite"})]
-    )
+    before = [dcc.Store(id=FILES), html.Div(id=BEFORE)]
+    return staged(NAME, before, html.Div(id=BODY, **{"aria-live": "polite"}))
 
 
 def register(app: Dash, backend: Backend) -> None:
     """Draw the form, the run or the result; steer the map to a result that was waited for."""
 
     @app.callback(
-        Output(BODY, "children"),
-        Output(WATCHED, "data"),
-        Output(ids.STEER, "data", allow_duplicate=True),
-        Input(ids.TOOL, "data"),
-        Input(ids.JOBS, "data"),
+        Output(BEFORE, "children"),
         Input(FILES, "data"),
-        State(WATCHED, "data"),
+        Input(ids.TOOL, "data"),
         prevent_initial_call=True,
     )
-    def draw(tool: Any, jobs: Any, files: Any, watched: str | None) -> tuple[Any, Any, Any]:
-        if not _is_open(tool):
-            return no_update, no_update, no_update
-        using = str(tool["using"])
-        job = job_of(jobs, using)
-        if job is None:
-            here, sections = str(tool["section"]), backend.spot_sections()
-            return form.before(sections, here, files or {}, bool(using)), "", no_update
-        waiting = unfinished(job, "The spots could not be enhanced")
-        if waiting is not None:
-            return waiting, job["id"], no_update
-        order = no_update
-        if watched == job["id"]:
-            fine = str(job["result"]["section"])
-            order = {"section": fine, "layer": first_layer(backend, job["id"])}
-        return finished(backend, parse_at(using)), "", order
+    def prepare(files: Any, tool: Any) -> Any:
+        if using_of(tool, NAME) is None:
+            return no_update
+        return form.before(backend.spot_sections(), str(tool["section"]), files or {})
+
+    def opened(job: Job) -> dict[str, str]:
+        layer = first_layer(backend, str(job["id"]))
+        return {"section": str(job["result"]["section"]), "layer": layer}
+
+    follow(app, backend, NAME, TROUBLE, opened=opened)
+
+    @app.callback(
+        Output(BODY, "children"),
+        Input(ids.TOOL, "data"),
+        Input(stages_of(NAME).run, "data"),
+        prevent_initial_call=True,
+    )
+    def show(tool: Any, run: Any) -> Any:
+        using = finished_using(tool, run, NAME)
+        return no_update if using is None else finished(backend, parse_at(using))
 
     @app.callback(
         Output(form.RUN, "children"),
@@ -124,7 +127,7 @@ def register(app: Dash, backend: Backend) -> None:
     )
     def choose(gene: Any, tool: Any) -> Any:
         # A list that was just drawn tells its gene, too: that is no choice of a person.
-        at = parse_at(str(tool["using"])) if _is_open(tool) else EnhanceAt()
+        at = parse_at(str(tool["using"])) if using_of(tool, NAME) is not None else EnhanceAt()
         if at.job and not at.gene and first_layer(backend, at.job) == f"measured:{gene}":
             return no_update
         return to_gene(gene, tool, part="")
@@ -182,7 +185,7 @@ def _span(backend: Backend, spots: str, fine: str, gene: str) -> tuple[float, fl
 
 def to_gene(gene: Any, tool: Any, part: str) -> Any:
     """Return the order that shows a gene, or nothing where it is shown already."""
-    if not _is_open(tool) or not gene:
+    if using_of(tool, NAME) is None or not gene:
         return no_update
     at = parse_at(str(tool["using"]))
     if not at.job or (at.gene == gene and not part):
@@ -196,7 +199,3 @@ def to_gene(gene: Any, tool: Any, part: str) -> Any:
 def _shape(listed: Sequence[Mapping[str, Any]], name: str, section: Any) -> str:
     """Return the lattice of a section among those that are listed."""
     return next((str(s["shape"]) for s in listed if s[name] == section), "square")
-
-
-def _is_open(tool: Any) -> bool:
-    return bool(tool) and tool["tool"] == NAME

@@ -3,11 +3,15 @@ from __future__ import annotations
 import pytest
 from dash import html, no_update
 
+from backend.core.geometry import Bounds
 from explorer import enhance_form as form
 from explorer import enhanced, words
 from explorer.enhance_figures import GAIN, LOSS, SAME, gain_figure, gate_figure
+from explorer.enhance_pictures import gene_part, maps_part
+from explorer.enhance_said import verdict
 from explorer.enhance_state import PARTS, EnhanceAt, first_gene, parse_at, write_at
 from explorer.enhance_swipe import Side, swipe
+from explorer.enhance_tables import checks_part
 from explorer.views.enhance import to_gene
 from tests.explorer.said import text, walk
 
@@ -74,7 +78,7 @@ def test_both_sides_are_drawn_in_one_range_at_the_same_place():
     box = swipe(
         Side(ENTRIES[0], "measured:Best", "Before", "Measured"),
         Side(ENTRIES[1], "measured:Best", "After", "Enhanced", dashed=True),
-        ("ink", 0.0, 3.0), ("/u.jpg", enhanced.Bounds(0, 0, 100, 50)), "Best",
+        ("ink", 0.0, 3.0), ("/u.jpg", Bounds(0, 0, 100, 50)), "Best",
     )  # fmt: skip
     tiles = [c for c in walk(box) if isinstance(c, html.Img) and hasattr(c, "data-tile")]
     assert len(tiles) == 8
@@ -103,7 +107,7 @@ def test_every_part_is_drawn_with_what_it_is_about(part):
 def test_a_fall_back_is_said_and_not_called_enhanced():
     warning = "Merged spots are recovered better by bilinear: that is what you see."
     found = figures(method="bilinear", warnings=[warning])
-    said = text(html.Div(list(enhanced.gene_part(EnhanceAt(JOB, "genes", "Best"), found, ENTRIES,
+    said = text(html.Div(list(gene_part(EnhanceAt(JOB, "genes", "Best"), found, ENTRIES,
                                                  (0.0, 2.0)))))  # fmt: skip
     assert "Interpolated" in said
     assert warning in said
@@ -112,14 +116,14 @@ def test_a_fall_back_is_said_and_not_called_enhanced():
 
 def test_without_an_image_there_is_neither_underlay_nor_its_opacity():
     found = figures(image=None, gate=None)
-    parts = enhanced.gene_part(EnhanceAt(JOB, "genes", "Best"), found, ENTRIES, (0.0, 2.0))
+    parts = gene_part(EnhanceAt(JOB, "genes", "Best"), found, ENTRIES, (0.0, 2.0))
     assert not [c for c in walk(list(parts)) if hasattr(c, "data-fader")]
-    assert "No image was used" in text(html.Div(enhanced.checks_part(found)))
+    assert "No image was used" in text(html.Div(checks_part(found)))
 
 
 def test_a_gene_where_interpolation_is_as_good_says_so():
     at = EnhanceAt(JOB, "genes", "Big")
-    said = text(html.Div(list(enhanced.gene_part(at, figures(), ENTRIES, (0.0, 2.0)))))
+    said = text(html.Div(list(gene_part(at, figures(), ENTRIES, (0.0, 2.0)))))
     assert "Interpolation is as good for this gene" in said
 
 
@@ -134,11 +138,11 @@ def test_the_image_is_shown_beside_all_of_its_controls_and_the_words_agree():
     assert list(figure.data[0].x) == [14.0, -2.0, 0.5]
     assert list(figure.data[0].y) == ["As sent", "Turned", "Shuffled"]
     assert figure.data[0].marker.color[0] == GAIN
-    said = text(html.Div(enhanced.checks_part(figures())))
+    said = text(html.Div(checks_part(figures())))
     assert "is used: the evidence that it matters is 0.95 of 1 (needed: 0.85)" in said
     assert "2 wrong places fits less well. By chance that happens once in 3 times" in said
     refused = figures(gate=gate("mirrored", used=False))
-    said = text(html.Div(enhanced.checks_part(refused)))
+    said = text(html.Div(checks_part(refused)))
     assert "is not used" in said
     assert "fits at least as well mirrored" in said
 
@@ -149,11 +153,11 @@ SPOTS = [{"id": "s1", "title": "One", "spots": 90, "shape": "hexagon"},
 
 def test_the_form_offers_parts_that_fit_the_lattice():
     assert [o["value"] for o in form.factor_options("hexagon")[0]] == ["7", "6"]
-    shown = form.choose(SPOTS, "s2", False)
+    shown = form.choose(SPOTS, "s2")
     (factor,) = [c for c in walk(shown) if getattr(c, "id", "") == form.FACTOR]
     assert factor.value == "2"
     assert "Enhance 90 spots" in text(form.offer_atlas(SPOTS, "s1", "7", 500, "default"))
-    assert "No section of this atlas" in text(html.Div(form.choose([], "s2", False)))
+    assert "No section of this atlas" in text(html.Div(form.choose([], "s2")))
 
 
 def card(outside, **change):
@@ -203,8 +207,8 @@ def test_a_trained_model_is_called_so_and_judged_by_its_own_row():
     rows = [way("default mode", -0.2), way("generative", -0.15), way("copy", 0.1)]
     own = {"law": "nb", "seeds": 3, "divergence": [5.1, 4.9, 6.0], "is_collapsed": False}
     found = figures(mode="generative", method="generative", methods=rows, generative=own)
-    assert "15 % less deviance" in text(html.Div(list(enhanced.verdict(found))))
-    said = text(html.Div(list(enhanced.checks_part(found))))
+    assert "15 % less deviance" in text(html.Div(list(verdict(found))))
+    said = text(html.Div(list(checks_part(found))))
     assert "Generative model, trained" in said
     assert "5.1, 4.9, 6.0 nats per spot" in said
 
@@ -217,3 +221,16 @@ def test_the_map_follows_the_gene_where_it_shows_this_result():
     elsewhere = {**tool, "section": "atlas"}
     assert to_gene("Big", elsewhere, part="") == {"using": f"{JOB},genes,Big"}
     assert to_gene("Best", tool, part="") is no_update
+
+
+def test_maps_say_where_a_truth_is_known_and_where_not():
+    said = text(html.Div(maps_part(figures(), ENTRIES)))
+    assert "so the truth is known: change of the deviance" in said
+    assert "No truth is known of subspots" in said
+    tiles = [getattr(c, "data-tile") for c in walk(html.Div(maps_part(figures(), ENTRIES)))
+             if hasattr(c, "data-tile")]  # fmt: skip
+    assert [t.split("/")[3] for t in tiles] == [
+        "score:recovered", "score:detail", "score:uncertainty", "score:residual",
+    ]  # fmt: skip
+    unknown = text(html.Div(maps_part(figures(gain=None), ENTRIES)))
+    assert "Recovered spots" not in unknown
