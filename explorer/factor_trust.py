@@ -130,19 +130,26 @@ def _held_out(figures: Figures) -> list[Child]:
         out.append(html.P("A fifth of all counts is held out; over the mean profile of a section, "
                           "genes that all sections have.", className="s t3"))  # fmt: skip
     if hidden:
-        out.append(html.H3("Hidden genes"))
-        out.append(
-            table(
-                ["Method", "Mean r"],
-                [
-                    ["This model", words.fixed(hidden["r"], 3)],
-                    ["Nearest neighbours", words.fixed(hidden["knn_r"], 3)],
-                ],
-            )
-        )
-        out.append(html.P(f"{words.plural(hidden['genes'], 'gene')} hidden from a section.",
-                          className="s t3"))  # fmt: skip
+        out += _hidden(hidden)
     return out if held or hidden else [*out, html.P("Not computed in this run.", className="s t3")]
+
+
+def _hidden(hidden: Figures) -> list[Child]:
+    """Return how well hidden genes were imputed, in all and by data set."""
+    # Results of earlier versions have no factor analysis and no groups.
+    methods = {"r": "This model", "knn_r": "Nearest neighbours", "fusemap_r": "FuseMap's factors"}
+    known = {k: name for k, name in methods.items() if k in hidden}
+    groups = {"All": hidden, **hidden.get("by_group", {})}
+    rows = [[n, *(words.fixed(own[k], 3) for k in known), str(own["genes"])] for n, own in groups.items()]
+    where = (
+        "in all sections of a data set" if hidden.get("across") == "data sets" else "in a section"
+    )
+    said = (
+        f"Mean r over cells of genes that were hidden {where} and imputed. FuseMap's factors: one "
+        "factor analysis of 8; its trained form mixes several."
+    )
+    head = ["Hidden in", *known.values(), "Genes"]
+    return [html.H3("Hidden genes"), table(head, rows), html.P(said, className="s t3")]
 
 
 def _count(figures: Figures) -> list[Child]:

@@ -123,8 +123,13 @@ def _text(figures: dict[str, Any]) -> str:
         lines.append(f"  {name:28s} {'  '.join(values)}")
     hidden = figures["hidden_genes"]
     if hidden:
-        lines.append(f"Hidden genes ({hidden['genes']}): r {hidden['r']:.3f}, nearest neighbours "
-                     f"{hidden['knn_r']:.3f}.")  # fmt: skip
+        lines.append(f"Genes hidden in {hidden['across']} and imputed, mean r over cells:")
+        groups = {"all": hidden, **hidden["by_group"]}
+        lines += [
+            f"  {name:28s} {own['r']:.3f}  nearest neighbours {own['knn_r']:.3f}  FuseMap's factor "
+            f"analysis {own['fusemap_r']:.3f}  ({own['genes']} genes)"
+            for name, own in groups.items()
+        ]
     carried = figures.get("transfer")
     if carried:
         tested = ", ".join(f"{n} {v:.3f}" for n, v in carried["accuracy"].items())

@@ -26,7 +26,8 @@ weakest_r, stable) or None; ``stack`` (jobs only, see ``factors_stack``); ``nois
 the median depth); ``found_domains`` (of spots or cells, ties, chosen and tried: rounds, tied,
 trust, foretold); ``model`` {cells, places, domains} and ``baselines`` by name (mixing; ari, nmi,
 silhouette, by_section where there is a truth); ``better_baselines``; ``held_out`` (nats per
-held-out count: factors and NMF); ``hidden_genes`` (genes, r, knn_r, by_gene); ``programs``
+held-out count: factors and NMF); ``hidden_genes`` (genes, across, r, knn_r,
+fusemap_r, by_gene, by_group); ``programs``
 (diversity, coherence); ``gene_sets`` {factor: list of name, size, shared, p, q}; ``warnings``;
 ``how_to_read``; ``seconds`` by step.
 """

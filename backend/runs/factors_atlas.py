@@ -99,7 +99,7 @@ def _trust(result: TaskResult, genes: Sequence[str]) -> NDArray[np.float32]:
     table = np.full((len(genes), TRUST_COLUMNS), np.nan, dtype=np.float32)
     hidden: Mapping[str, Any] = result.figures.get("hidden_genes") or {}
     place = {g: i for i, g in enumerate(genes)}
-    for gene, (r, knn) in (hidden.get("by_gene") or {}).items():
+    for gene, (r, knn, *_) in (hidden.get("by_gene") or {}).items():
         if gene in place:
             table[place[gene], 0], table[place[gene], 1] = r, knn
             table[place[gene], 4] = 0

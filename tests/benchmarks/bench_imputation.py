@@ -1,7 +1,7 @@
 """Imputation of hidden genes beside its baselines, as a table and as JSON.
 
 python -m tests.benchmarks.bench_imputation cortex DATASETS [--draws 5] [--seed 100] [--json OUT]
-    [--methods plain,fusemap,published] [--epochs 15]
+    [--methods plain,fusemap,published,inspire] [--epochs 15]
 python -m tests.benchmarks.bench_imputation sections PARITY [--json OUT]
 
 ``cortex``: 20 % of the genes that a data set shares with another are hidden in all its sections;
@@ -52,10 +52,13 @@ from backend.runs.threesections import (
     read_threesections,
     true_scores,
 )
+from tests.benchmarks.inspire_fit import fitted
 from tests.benchmarks.published import train_published
 
 DATASETS = ("starmap_v1_1020", "merfish_mop", "starmap_mpfc")
 SHARE, NEIGHBOURS, COMPONENTS, PENALTY = 0.2, 50, 20, 100.0
+#: Factors of INSPIRE's default mode, as on these data sets in its specification.
+FACTORS = 14
 Table = NDArray[np.float64]
 
 
@@ -205,6 +208,19 @@ def _published(h: Hidden, epochs: int) -> list[Table]:
     ]
 
 
+def _inspire(h: Hidden) -> list[Table]:
+    """Fit Poisson factors to what is left, and impute the hidden genes by shares and programs."""
+    found = fitted(h.sections, FACTORS, 5.0, 0)
+    place = gene_index(found.data.genes)
+    of = {i: place[g] for g, i in h.index.items() if g in place}
+    out = []
+    for section, p, genes in zip(h.sections, found.state.proportions(), h.genes, strict=True):
+        per_cell = float(np.median(np.asarray(section.counts.sum(axis=1))))
+        programs = found.state.programs[:, [of[g] for g in genes.tolist()]]
+        out.append(np.log1p(per_cell * p @ programs))
+    return out
+
+
 def _expectations(
     model: Model, rows: NDArray[np.int64], certainty: Any, value: Table, truth: Table
 ) -> dict[str, Any]:
@@ -239,6 +255,8 @@ def cortex(
         started = time.perf_counter()
         if "published" in asked:
             methods["as published"] = _published(h, epochs)
+        if "inspire" in asked:
+            methods["INSPIRE, 14 factors"] = _inspire(h)
         about, model = None, None
         if "fusemap" in asked:
             methods["FuseMap"], about, model = fusemap(h, TrainParams(parts=False))

@@ -2,12 +2,12 @@
 
 python -m tests.benchmarks.bench_inspire planted [SEED ...] [--noisy] [--choose] [--json OUT]
 python -m tests.benchmarks.bench_inspire threesections PARITY [SEED ...] [--json OUT]
-python -m tests.benchmarks.bench_inspire real DATASETS [SET ...] [--seeds 3] [--json OUT]
+python -m tests.benchmarks.bench_inspire real DATASETS [SET ...] [--seeds 2] [--keep FOLDER]
 python -m tests.benchmarks.bench_inspire cost [CELLS ...]        wall, memory; each in a process
 python -m tests.benchmarks.bench_inspire place                   a new section of 10,000 cells
 
 Of the seeds of ``planted`` noisy 7001 and 7002 were looked at while the pruning of
-starts was settled. ``real``: K as set by hand in the prototype.
+starts was settled. ``real``: see ``inspire_real``.
 """
 
 from __future__ import annotations
@@ -19,8 +19,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from itertools import combinations
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,48 +31,18 @@ from backend.core.data import SectionData
 from backend.core.job import RunContext
 from backend.models.common.agreement import cluster_ari, gene_r
 from backend.models.common.prep import normalised
-from backend.models.inspire.baselines import POOLED, SMOOTHED, embeddings
-from backend.models.inspire.borrowing import choose_borrow
-from backend.models.inspire.count import choose_count, matched
+from backend.models.inspire.count import matched
 from backend.models.inspire.domains import find_domains, labels_of
-from backend.models.inspire.em import Settings, State, fit
-from backend.models.inspire.genes import choose_genes
-from backend.models.inspire.heldout import compositions
-from backend.models.inspire.inputs import Joined, join
-from backend.models.inspire.measures import measure
 from backend.models.inspire.model import place
 from backend.models.inspire.readout import of_places, presence
-from backend.models.inspire.report import domains_beside
-from backend.models.inspire.search import search
-from backend.models.inspire.tasks import LAST, SectionsParams, run
+from backend.models.inspire.tasks import SectionsParams, run
 from backend.runs.threesections import full_counts, hidden_genes, read_threesections
-from tests.benchmarks.inspire_sets import SEEDS, SETS, large, planted, read_set
+from tests.benchmarks.inspire_fit import Fit, Row, cosine, fitted
+from tests.benchmarks.inspire_real import from_real
+from tests.benchmarks.inspire_sets import SEEDS, SETS, large, planted
 from tests.models.inspire.planted import Planted
 
 Floats = NDArray[np.float64]
-Row = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Fit:
-    """A fit without what is reported beside it."""
-
-    data: Joined
-    state: State
-    settings: Settings
-    shape: float
-
-
-def fitted(sections: Sequence[SectionData], factors: int, hold: float, seed: int) -> Fit:
-    """Return the fit that ``run`` makes, alone; the number is chosen where it is 0."""
-    data, settings = join(sections, choose_genes(sections)), Settings(hold=hold)
-    ctx = RunContext(seed=seed)
-    if not factors:
-        factors = choose_count(sections, data, replace(settings, iterations=40), ctx).factors
-    found = search(sections, data, factors, settings, seed, ctx)
-    settings = replace(settings, overdispersed=found.overdispersed, iterations=LAST)
-    settings = replace(settings, borrow=choose_borrow(data, found.state, settings, seed)[0])
-    return Fit(data, fit(data, found.state, settings, ctx), settings, found.shape)
 
 
 def from_planted(seed: int, noisy: bool, choose: bool) -> Row:
@@ -107,14 +76,9 @@ def _loadings(made: Planted, found: Fit, partner: NDArray[np.int64]) -> Row:
     for s, cells in enumerate(found.data.sections):
         g = cells.genes
         scaled = truth[:, g] * made.scales[s, place_of[g]]
-        seen.append(_cosine(scaled, programs[:, g] * found.state.scales[s, g])[made.present[s]])
+        seen.append(cosine(scaled, programs[:, g] * found.state.scales[s, g])[made.present[s]])
     return {"loadings cosine": float(np.concatenate(seen).mean()),
-            "plain cosine": float(_cosine(truth, programs).mean())}  # fmt: skip
-
-
-def _cosine(a: Floats, b: Floats) -> Floats:
-    norm = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-    return np.asarray((a * b).sum(axis=1) / norm)
+            "plain cosine": float(cosine(truth, programs).mean())}  # fmt: skip
 
 
 def from_threesections(folder: Path, seed: int, factors: int) -> Row:
@@ -141,72 +105,6 @@ def from_threesections(folder: Path, seed: int, factors: int) -> Row:
         guess = np.log1p(150 * cells[s] @ found.whole_state.programs[:, columns])
         row[f"genes r {s}"] = float(gene_r(guess, truth[:, known].astype(np.float64)).mean())
     return row
-
-
-def from_real(folder: Path, name: str, seeds: int) -> list[Row]:
-    """Return a row per method: held-out counts, agreement with regions, mixing; factors first."""
-    chosen, sections = SETS[name], read_set(folder, name)
-    params = SectionsParams(chosen.factors, hold=chosen.hold, checks=False)
-    first = run(sections, params, RunContext(seed=0))
-    others = [fitted(sections, chosen.factors, chosen.hold, s) for s in range(1, seeds)]
-    truth = _codes(sections, chosen.truth) if chosen.truth else None
-    settings = replace(first.settings, iterations=40)
-    held: dict[str, list[float]] = {}
-    for seed in range(seeds):
-        scores = compositions(sections, first.data, first.state, settings, seed)
-        for method, value in scores.items():
-            held.setdefault(method, []).append(value)
-    names = {"factors": "factors of cells"}
-    cells = first.state.proportions()
-    points = {"factors of cells": cells, "factors of places": of_places(first.data, cells)}
-    plain = embeddings(sections, first.data, chosen.factors, 0)
-    points |= plain
-    points |= {f"{n}, then places": of_places(first.data, z) for n, z in plain.items()}
-    rows = []
-    for method, z in points.items():
-        figures = measure(z, truth, 0)
-        row: Row = {"set": name, "method": method}
-        row["held out"] = next(
-            (float(np.mean(v)) for m, v in held.items() if names.get(m, m) == method), None
-        )
-        row |= {k: figures.get(k) for k in ("ari", "ari_pooled", "nmi", "silhouette", "mixing")}
-        rows.append(row)
-    if truth is not None:
-        figures = domains_beside(first.data, first.state, truth, 0)
-        rows.insert(1, {"set": name, "method": "domains", "how": figures["how"]})
-        rows[1] |= {k: figures[k] for k in ("ari", "ari_pooled", "nmi", "by_section")}
-    rows[0] |= _stability([first.state, *(f.state for f in others)])
-    rows[0]["borrow"] = first.settings.borrow
-    rows[0]["shape"] = first.found.shape
-    rows[0]["seconds"] = sum(first.figures["seconds"].values())
-    rows[0]["stable"] = f"{int((first.stability > 0.8).sum())} of {first.state.k}"
-    rows[0]["wins of seeds"] = int(
-        np.sum(np.array(held["factors"]) > np.maximum(held[POOLED], held[SMOOTHED]))
-    )
-    return rows
-
-
-def _stability(states: Sequence[State]) -> Row:
-    """Return matched cosine of programs, and r of proportions, mean over pairs of seeds."""
-    cosines, rs = [], []
-    for a, b in combinations(states, 2):
-        partner, r = matched(np.vstack(a.proportions()), np.vstack(b.proportions()))
-        rs.append(r.mean())
-        cosines.append(_cosine(a.programs, b.programs[partner]).mean())
-    return {"programs cosine": float(np.mean(cosines)), "proportions r": float(np.mean(rs))}
-
-
-def _codes(sections: Sequence[SectionData], label: str) -> list[NDArray[np.int64]]:
-    names: dict[str, int] = {}
-    out = []
-    for s in sections:
-        own = s.labels.get(label)
-        if own is None:
-            out.append(np.full(s.n_cells, -1, dtype=np.int64))
-            continue
-        table = np.array([*(names.setdefault(c.name, len(names)) for c in own.categories), -1])
-        out.append(np.where(own.codes >= 0, table[own.codes], -1).astype(np.int64))
-    return out
 
 
 def cost(sizes: Sequence[int]) -> list[Row]:
@@ -284,7 +182,8 @@ def main() -> None:
     parser.add_argument("--noisy", action="store_true")
     parser.add_argument("--choose", action="store_true", help="the number of factors as well")
     parser.add_argument("--factors", type=int, default=8)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--keep", type=Path, help="folder that keeps fits for another time")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     rows: list[Row] = []
@@ -308,7 +207,7 @@ def _pieces(args: argparse.Namespace) -> Any:
             yield [from_threesections(Path(args.more[0]), seed, args.factors)]
     elif args.part == "real":
         for name in args.more[1:] or SETS:
-            yield from_real(Path(args.more[0]), name, args.seeds)
+            yield from_real(Path(args.more[0]), name, args.seeds, args.keep)
     elif args.part == "cost":
         yield cost([int(n) for n in args.more] or [20_000, 50_000, 100_000, 500_000])
     elif args.part == "one-cost":

@@ -26,31 +26,34 @@ class RealSet:
     files : tuple of str
         Below the folder of data sets.
     factors : int
-        As set by hand in the prototype.
+        As set by hand in the prototype; chosen by the run where 0.
     hold : float
         50 for different donors, 5 otherwise.
     truth : str
         Label to compare with, of some sections at least; none where empty.
+    stacks : tuple of str
+        First letters of the names of sections that are cut one after another from one block.
     """
 
     files: tuple[str, ...]
     factors: int
     hold: float = 5.0
     truth: str = ""
+    stacks: tuple[str, ...] = ()
 
 
 MOP, MPFC = "merfish_mop/merfish_mop", "starmap_mpfc/starmap_mpfc"
 V1 = "starmap_v1_1020/starmap_v1_1020"
 BULB = ("st_mouse_olfactory_bulb/st_mouse_olfactory_bulb",)
 SETS = {
-    "breast serial": RealSet(("st_breast_serial/st_breast_serial",), 10),
-    "hippocampus": RealSet(("st_mouse_hippocampus/st_mouse_hippocampus",), 15),
+    "breast serial": RealSet(("st_breast_serial/st_breast_serial",), 10, stacks=("layer",)),
+    "hippocampus": RealSet(("st_mouse_hippocampus/st_mouse_hippocampus",), 15, stacks=("Hippo",)),
     "olfactory bulb": RealSet(
-        (*BULB, "st_mouse_olfactory_bulb/st_mob_rep11_labelled"), 8, truth="region"
+        (*BULB, "st_mouse_olfactory_bulb/st_mob_rep11_labelled"), 0, truth="region", stacks=("MOB",)
     ),
     "mPFC": RealSet((MPFC,), 10, truth="region"),
-    "MOp": RealSet((MOP,), 12),
-    "HER2 tumours": RealSet(("her2st/her2st",), 12, 50.0, "region"),
+    "MOp": RealSet((MOP,), 0, stacks=("slice",)),
+    "HER2 tumours": RealSet(("her2st/her2st",), 12, 50.0, "region", ("A", "B", "C", "D")),
     "MOp and V1": RealSet((MOP, V1), 14, truth="region"),
 }
 

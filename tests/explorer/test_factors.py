@@ -42,12 +42,16 @@ def figures() -> dict[str, Any]:
         "count": {"factors": 2, "tried": [
             {"factors": 2, "gain": 0.1, "weakest_r": 0.9, "stable": 2}]},
         "noise": {"overdispersed": True, "shape": 2.0},
-        "model": {"cells": {"mixing": 0.8}, "places": {"mixing": 0.7}},
+        "model": {"cells": {"mixing": 0.8}, "places": {"mixing": 0.7}, "domains": {"ari": 0.5}},
         "baselines": {"NMF of pooled counts": {"mixing": 0.2}},
         "held_out": {"factors": 0.1, "NMF of pooled counts": 0.05},
         "transfer": {"label": "type", "space": "cells", "accuracy": {"cells": 0.9},
                      "held_out": "each section", "transferred": [0, 40]},
-        "hidden_genes": {"genes": 3, "r": 0.3, "knn_r": 0.4},
+        "hidden_genes": {"genes": 3, "across": "data sets", "r": 0.3, "knn_r": 0.4,
+                         "fusemap_r": 0.35, "by_gene": {}, "by_group": {
+                             "alpha": {"genes": 3, "r": 0.3, "knn_r": 0.4, "fusemap_r": 0.35}}},
+        "found_domains": {"of": "cells", "ties": 7.5, "tried": [{}] * 7, "chosen": {
+            "rounds": 2, "tied": True, "trust": 0.2, "foretold": 0.1}},
         "warnings": ["Nearest neighbours impute hidden genes better."],
         "how_to_read": {"factor": "Factor: a share."},
         "stack": {"steps": [{"id": "a", "title": "Alpha"}, step], "apart": 100.0, "unit": "um",

@@ -14,7 +14,8 @@ from backend.models.inspire.baselines import embeddings
 from backend.models.inspire.count import Choice
 from backend.models.inspire.domains import find_domains, labels_of, some_of
 from backend.models.inspire.em import Floats, Settings, State
-from backend.models.inspire.heldout import compositions, hidden_genes
+from backend.models.inspire.heldout import compositions
+from backend.models.inspire.hidden import hidden_genes
 from backend.models.inspire.inputs import Joined
 from backend.models.inspire.measures import LEAST, better, measure, measure_labels
 from backend.models.inspire.model import Fitted
@@ -229,9 +230,10 @@ def warnings_of(figures: Mapping[str, Any], found: Run) -> list[str]:
                 f"{held['factors']:.4f} nats per count."
             )
     hidden = figures["hidden_genes"]
-    if hidden and hidden["knn_r"] > hidden["r"]:
-        out.append(
-            f"Nearest neighbours impute hidden genes better (r {hidden['knn_r']:.3f} against "
-            f"{hidden['r']:.3f})."
-        )
+    names = {"knn_r": "Nearest neighbours impute", "fusemap_r": "FuseMap's factor analysis imputes"}
+    for key, name in names.items():
+        if hidden and hidden[key] > hidden["r"]:
+            out.append(
+                f"{name} hidden genes better (r {hidden[key]:.3f} against {hidden['r']:.3f})."
+            )
     return out

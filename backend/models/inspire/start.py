@@ -33,17 +33,27 @@ def analysis(
     sections: Sequence[SectionData], data: Joined, k: int, ctx: RunContext
 ) -> list[NDArray[np.float64]]:
     """Return the latent (n, d) of every section by the missing-gene factor analysis."""
+    return analysed(sections, data, min(k, ANALYSIS), ctx)[0]
+
+
+def analysed(
+    sections: Sequence[SectionData], data: Joined, k: int, ctx: RunContext
+) -> tuple[list[NDArray[np.float64]], NDArray[np.float64]]:
+    """Return the latent (n, d) of every section, and the embedding (G, d) of every gene.
+
+    Their product is a gene's standardised value, whether or not a section measures it.
+    """
     index = gene_index(data.genes)
     prepared = [prepare(s, index) for s in sections]
     weights = balance_weights([p.n_cells for p in prepared], [s.dataset or s.id for s in sections])
-    d = max(1, min(k, ANALYSIS, *(len(p.genes) - 1 for p in prepared)))
+    d = max(1, min(k, *(len(p.genes) - 1 for p in prepared)))
     found = fit_analysis(
         [moments_of(p) for p in prepared], len(data.genes), weights, FactorFit(d, ITERATIONS), ctx
     )
     out = []
     for p, noise in zip(prepared, found.noise, strict=True):
         out.append(read_cells(p, posterior(found.embedding[p.genes], noise)))
-    return out
+    return out, np.asarray(found.embedding, dtype=np.float64)
 
 
 def clusters(latent: Sequence[NDArray[np.float64]], k: int, seed: int) -> list[NDArray[np.int64]]:
