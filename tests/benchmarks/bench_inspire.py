@@ -77,8 +77,16 @@ def _loadings(made: Planted, found: Fit, partner: NDArray[np.int64]) -> Row:
         g = cells.genes
         scaled = truth[:, g] * made.scales[s, place_of[g]]
         seen.append(cosine(scaled, programs[:, g] * found.state.scales[s, g])[made.present[s]])
+    # What is left of the truth where nobody tells the scales of a gene from its loadings, and
+    # what is left of the fit if somebody did.
+    measured = found.data.measured
+    logs = np.where(measured, np.log(made.scales[:, place_of]), 0.0)
+    scaled = truth * np.exp(logs.sum(axis=0) / measured.sum(axis=0))
+    level = truth.mean(axis=0) / programs.mean(axis=0)
     return {"loadings cosine": float(np.concatenate(seen).mean()),
-            "plain cosine": float(cosine(truth, programs).mean())}  # fmt: skip
+            "plain cosine": float(cosine(truth, programs).mean()),
+            "most plain cosine": float(cosine(truth, scaled).mean()),
+            "cosine at true levels": float(cosine(truth, programs * level).mean())}  # fmt: skip
 
 
 def from_threesections(folder: Path, seed: int, factors: int) -> Row:
@@ -123,9 +131,12 @@ def one_cost(cells: int) -> Row:
     before = _memory()
     started, cpu = time.perf_counter(), time.process_time()
     found = run(sections, SectionsParams(factors=10, checks=False), RunContext(seed=0))
-    return {"cells": cells, "wall s": time.perf_counter() - started,
-            "processor s": time.process_time() - cpu, "data GB": before, "peak GB": _memory(),
-            "steps": found.figures["seconds"]}  # fmt: skip
+    row = {"cells": cells, "wall s": time.perf_counter() - started,
+           "processor s": time.process_time() - cpu, "data GB": before, "peak GB": _memory(),
+           "steps": found.figures["seconds"]}  # fmt: skip
+    started, cpu = time.perf_counter(), time.process_time()
+    find_domains(found.data, found.state, 10, 0)
+    return {**row, "domains, processor s": time.process_time() - cpu, "with domains GB": _memory()}
 
 
 def _memory() -> float:
