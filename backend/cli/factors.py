@@ -116,11 +116,14 @@ def _text(figures: dict[str, Any]) -> str:
         lines.append("Nats per held-out count above the mean profile of a section:")
         lines += [f"  {name:28s} {value:.4f}" for name, value in figures["held_out"].items()]
     lines.append("Mixing of sections, and agreement with the label where there is one:")
-    shown = {**{f"factors of {n}": m for n, m in figures["model"].items()}, **figures["baselines"]}
+    model = figures["model"]
+    shown = {"factors of cells": model["cells"], "factors of places": model["places"],
+             "domains": model.get("domains", {}), **figures["baselines"]}  # fmt: skip
     for name, found in shown.items():
         values = [f"{key} {found[key]:.3f}" for key in ("mixing", "ari", "nmi", "silhouette")
                   if found.get(key) is not None]  # fmt: skip
-        lines.append(f"  {name:28s} {'  '.join(values)}")
+        if values:
+            lines.append(f"  {name:28s} {'  '.join(values)}")
     hidden = figures["hidden_genes"]
     if hidden:
         lines.append(f"Genes hidden in {hidden['across']} and imputed, mean r over cells:")
