@@ -140,7 +140,10 @@ def _hidden(hidden: Figures) -> list[Child]:
     methods = {"r": "This model", "knn_r": "Nearest neighbours", "fusemap_r": "FuseMap's factors"}
     known = {k: name for k, name in methods.items() if k in hidden}
     groups = {"All": hidden, **hidden.get("by_group", {})}
-    rows = [[n, *(words.fixed(own[k], 3) for k in known), str(own["genes"])] for n, own in groups.items()]
+    rows = [
+        [name, *(words.fixed(own[k], 3) for k in known), str(own["genes"])]
+        for name, own in groups.items()
+    ]
     where = (
         "in all sections of a data set" if hidden.get("across") == "data sets" else "in a section"
     )

@@ -43,11 +43,12 @@ SHOWN = ("ari", "ari_pooled", "nmi", "silhouette", "mixing", "by_section")
 def from_real(folder: Path, name: str, seeds: int, keep: Path | None) -> list[Row]:
     """Return a row per method of one set, the model first, and a row per stack of sections."""
     chosen, sections = SETS[name], read_set(folder, name)
-    fits = [
-        kept(sections, chosen.factors, chosen.hold, s,
-             keep / f"{name.replace(' ', '_')}_{s}.npz" if keep else None)
-        for s in range(seeds)
-    ]  # fmt: skip
+    fits: list[Fit] = []
+    for seed in range(seeds):
+        # The number is chosen once: programs of different numbers have no partners.
+        factors = fits[0].state.k if fits else chosen.factors
+        path = keep / f"{name.replace(' ', '_')}_{seed}.npz" if keep else None
+        fits.append(kept(sections, factors, chosen.hold, seed, path))
     first = fits[0]
     truth = codes_of(sections, chosen.truth) if chosen.truth else None
     found = _methods(sections, first, truth)
