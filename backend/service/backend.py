@@ -1,59 +1,40 @@
-"""Backend: an open atlas with its tiles, jobs and uploads. Free of torch and of the web."""
+"""Backend: an open atlas with its tiles, and the desk of uploads and jobs. Free of torch."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
-import subprocess
-import sys
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from backend.analysis.ligands_table import list_tables
 from backend.core.data import SectionInfo
-from backend.core.errors import BadRequest, UnknownJob
+from backend.core.errors import BadRequest
 from backend.core.geometry import Bounds
-from backend.core.job import Job
 from backend.core.layers import HIDDEN, LayerInfo, LayerKey, Style, TileKey
 from backend.core.settings import Settings
 from backend.core.trust import CERTAINTY
-from backend.intake.attached import attach_image
-from backend.intake.check import Preflight, modalities, preflight, preview
-from backend.intake.linked import linked
-from backend.intake.uploads import Uploads
-from backend.jobs.queue import RECORD, JobQueue, NotFinished
-from backend.service import cells, search, selections, space, summary, tables
+from backend.jobs.queue import JobQueue
+from backend.service import cells, entries, search, selections, space, summary, tables
 from backend.service.answer_tables import class_table, gene_table, section_table
 from backend.service.answers import Answers
+from backend.service.desk import Desk
 from backend.service.layers import annotation_test, bridges_note, describe, expected_r
-from backend.service.planes import MONTAGE, QUERY_PREFIX, Plane, Planes, result_of
-from backend.service.spots import (
-    SPOTS,
-    refuse_spots,
-    spot_sections,
-    spots_card,
-    spots_overlay,
-)
+from backend.service.planes import MONTAGE, QUERY_PREFIX, Plane, Planes
 from backend.store.atlas import Atlas
 from backend.store.place import Place
-from backend.store.space import Space, read_space
+from backend.store.space import read_space
 from backend.tiles.figure import figure_png
-from backend.tiles.layouts import layout_names, parse_layout
+from backend.tiles.layouts import parse_layout
 from backend.tiles.render import Histogram, Tile
 
-_ROOT = Path(__file__).resolve().parents[2]
 #: Farthest distance at which a cell of a layout is picked, as a part of the plane's side.
 PLACE_RADIUS = 0.005
 
 
-class Backend:
+class Backend(Desk):
     """All that the explorer and the routes may ask.
 
     Parameters
@@ -77,46 +58,23 @@ class Backend:
         demo_query: Path | None = None,
         jobs: JobQueue | None = None,
     ) -> None:
-        self.settings = settings
-        self.checkpoint = checkpoint
+        planes = Planes(atlas_path, settings.results)
+        super().__init__(settings, planes, checkpoint, jobs or JobQueue(settings))
         self.demo_query = demo_query
-        self.planes = Planes(atlas_path, settings.results)
-        self.jobs = jobs or JobQueue(settings)
-        self.uploads = Uploads(settings)
         self._counts = lru_cache(maxsize=2048)(self._count)
         self._touching = lru_cache(maxsize=256)(self._find_touching)
         self._answers = lru_cache(maxsize=4)(self._open_answers)
         self._points = lru_cache(maxsize=4)(self._sample_points)
-        self._spots_of = lru_cache(maxsize=2)(self._find_spots)
-        self._space_of = lru_cache(maxsize=8)(self._read_space)
-        # A result never changes; its folder is named after its job.
-        self._results = lru_cache(maxsize=8)(_read_json)
+        self._space_of = lru_cache(maxsize=8)(read_space)
 
     # -- what there is ----------------------------------------------------------------------
 
     def atlas_info(self) -> dict[str, Any]:
         """Return name, size, geometry and abilities of the atlas."""
-        atlas = self.planes.main.atlas
-        sections = atlas.sections()
-        embedding = atlas.embedding("cell")
         return {
-            "name": atlas.name,
-            "simulated": atlas.simulated,
-            "n_cells": atlas.n_cells,
-            "n_sections": len(sections),
-            "n_genes": len(atlas.genes.symbol),
-            "n_imputable": _n_imputable(atlas.genes.embedding),
-            "version": atlas.version,
-            "edition": atlas.edition,
-            "world_um": atlas.world_um,
-            "grid_level": atlas.grid_level,
-            "species": sorted({s.species for s in sections}),
-            "technologies": sorted({s.technology for s in sections}),
-            "has_imputation": embedding is not None and atlas.genes.embedding is not None,
+            **entries.atlas_entry(self.planes.main.atlas),
             "can_annotate": self.checkpoint is not None,
             "demo_query": self.demo_query is not None,
-            "labels": list(atlas.labels()),
-            "layouts": list(layout_names(atlas)),
             "keep_hours": self.settings.limits.keep_hours,
         }
 
@@ -151,20 +109,11 @@ class Backend:
         return self.planes.info(section)
 
     def _section_entry(self, plane: Plane, info: SectionInfo, kind: str) -> dict[str, Any]:
-        embedding = plane.atlas.embedding("cell")
         return {
-            **asdict(info),
-            "slot": list(info.slot),
-            "extent": list(info.extent),
-            "bounds": list(plane.bounds(info)),
-            "world_um": plane.atlas.world_um,
-            "edition": plane.atlas.edition,
+            **entries.section_entry(plane, info, self._space_of(plane.atlas)),
             "kind": kind,
             # The parent of subspots may be spots that were sent, which the atlas does not hold.
             "parent_here": info.parent if self._holds(info.parent) else "",
-            "embedded": embedding is not None and info.id in embedding.sections,
-            "few_bridges": bridges_note(plane.atlas, info.id),
-            "registered": space.summary_of(self._space_of(plane.atlas), info.id),
         }
 
     def _holds(self, section: str) -> bool:
@@ -190,8 +139,7 @@ class Backend:
         plane, inner = self.planes.of(section)
         return space.section_slice(plane, inner, key)
 
-    def _read_space(self, atlas: Atlas) -> Space | None:
-        return read_space(atlas)
+    # -- layers -----------------------------------------------------------------------------
 
     def layers(self, section: str) -> list[LayerInfo]:
         """Return the layers of a section, genes apart."""
@@ -279,20 +227,7 @@ class Backend:
     ) -> list[dict[str, Any]]:
         """Return classes with cells, most first; optionally inside a class of another label."""
         plane, inner = self.planes.of(section)
-        found = summary.composition(plane, inner, key, within)
-        categories = plane.atlas.label(key.name).categories
-        order = np.argsort(-found, kind="stable")
-        return [
-            {
-                "code": int(c),
-                "name": categories[c].name,
-                "colour": categories[c].colour,
-                "parent": categories[c].parent,
-                "count": int(found[c]),
-            }
-            for c in order
-            if found[c] > 0
-        ]
+        return summary.composition_entries(plane, inner, key, within)
 
     def means(self, section: str, key: LayerKey, label: LayerKey) -> list[dict[str, Any]]:
         """Return the mean of a numeric layer per class of a label, highest first."""
@@ -422,136 +357,6 @@ class Backend:
         """Return the genes that differ between two selections of measured expression."""
         chosen = [selections.choose(self.planes, spec) for spec in (a, b)]
         return selections.compare(chosen[0], chosen[1], limit)
-
-    # -- uploads and jobs -------------------------------------------------------------------
-
-    def preflight(self, upload: str, owner: str) -> Preflight:
-        """Return what was found in a finished upload, all problems at once."""
-        record = self.uploads.get(upload, owner)
-        table = self.planes.main.atlas.genes
-        path = self.uploads.path(upload, owner)
-        return preflight(path, record.name, table, self.settings.limits)
-
-    def preview(self, upload: str, owner: str) -> dict[str, Any]:
-        """Return a sample of the positions and the genes per cell of a finished upload."""
-        return preview(self.uploads.path(upload, owner))
-
-    def demo_modalities(self) -> Path:
-        """Return a simulated multi-omics section, made when it is first asked for."""
-        path = self.settings.data / "cache" / "simulated_section.h5ad"
-        if not path.is_file():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            # In a process of its own: writing .h5ad loads what no tile needs.
-            command = [sys.executable, "-m", "backend.demo.multiomics", str(path.resolve())]
-            subprocess.run(command, cwd=_ROOT, check=True, capture_output=True)
-        return path
-
-    def modalities(self, uploads: Sequence[str], owner: str) -> dict[str, Any]:
-        """Return what the finished uploads of one section hold, and all that is wrong with them."""
-        named = self.uploads.named(uploads, owner)
-        with linked(named) as paths:
-            return modalities(paths, self.settings.limits)
-
-    def spot_sections(self) -> list[dict[str, Any]]:
-        """Return the sections of the atlas that are spots and can be enhanced."""
-        return self._spots_of(self.planes.main.atlas.edition)
-
-    def _find_spots(self, edition: str) -> list[dict[str, Any]]:
-        return spot_sections(self.planes.main.atlas)
-
-    def attach_image(self, upload: str, image: str, owner: str) -> dict[str, Any]:
-        """Put an uploaded image beside an uploaded section; see ``intake.attached``."""
-        found = attach_image(self.uploads, upload, image, owner)
-        (self.uploads.path(upload, owner).with_name(SPOTS)).unlink(missing_ok=True)
-        return found
-
-    def spots(self, upload: str, owner: str) -> dict[str, Any]:
-        """Return what a finished upload of spots holds and how its image fits."""
-        card = spots_card(self.uploads, upload, owner, self.settings.limits)
-        return {**card, "network": self.settings.image_weights.is_file()}
-
-    def spots_usable(self, upload: str, owner: str) -> None:
-        """Raise BadFile if a finished upload cannot be enhanced."""
-        refuse_spots(self.uploads.get(upload, owner).name, self.spots(upload, owner))
-
-    def spots_overlay(self, upload: str, section: str, owner: str) -> Path:
-        """Return a picture of an upload's image with the spots of a section over it."""
-        self.spots_usable(upload, owner)
-        return spots_overlay(self.uploads, upload, section, owner)
-
-    def underlay(self, job_id: str) -> Path:
-        """Return the image of the tissue of a result, in the coordinates of its section."""
-        path = self.jobs.result_file(job_id, "json").with_name("underlay.jpg")
-        if not path.is_file():
-            raise UnknownJob("This result has no image.", "It was made without one.")
-        return path
-
-    def submit(
-        self,
-        model: str,
-        verb: str,
-        params: Mapping[str, Any],
-        inputs: Mapping[str, Any],
-        owner: str,
-    ) -> Job:
-        """Queue a run; the same data, parameters and checkpoint give the same job."""
-        # An upload is known by what it holds, not by the id of this sending.
-        identity = {k: v for k, v in inputs.items() if k not in ("upload", "uploads")}
-        identity["checkpoint"] = _fingerprint(self.checkpoint)
-        return self.jobs.submit(model, verb, params, inputs, owner, identity)
-
-    def result(self, job_id: str) -> dict[str, Any]:
-        """Return what a finished job wrote for programs.
-
-        Raises
-        ------
-        UnknownJob, NotFinished
-        """
-        return self._results(self.jobs.result_file(job_id, "json"))
-
-    def record(self, job_id: str) -> dict[str, Any]:
-        """Return what a finished job was asked and found, with its figures.
-
-        Raises
-        ------
-        UnknownJob, NotFinished
-        """
-        return self._results(self.jobs.result_file(job_id, "json").with_name(RECORD))
-
-    def origin(self, section: str) -> dict[str, Any]:
-        """Return the model, the verb and the inputs that made a section; empty where unknown.
-
-        Parameters
-        ----------
-        section : str
-            ``query-<job>`` or ``query-<job>.<k>``.
-        """
-        try:
-            record = self.record(result_of(section)[0])
-        except (UnknownJob, NotFinished):
-            return {}
-        return {name: record[name] for name in ("model", "verb", "inputs") if name in record}
-
-    def pair_tables(self) -> list[str]:
-        """Return the names of the tables of ligands and receptors that this server offers."""
-        return list_tables(self.settings.pairs)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return found
-
-
-def _fingerprint(checkpoint: Path | None) -> str:
-    """Return what tells one checkpoint from another: its card names the weights by their hash."""
-    card = None if checkpoint is None else checkpoint / "card.json"
-    if card is None or not card.is_file():
-        return ""
-    return hashlib.sha256(card.read_bytes()).hexdigest()
-
-
-def _n_imputable(embedding: NDArray[np.float32] | None) -> int:
-    return 0 if embedding is None else int(np.any(embedding, axis=1).sum())
 
 
 def default_checkpoint(atlas_path: Place) -> Path | None:

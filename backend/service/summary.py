@@ -131,6 +131,25 @@ def composition(
     return chosen
 
 
+def composition_entries(
+    plane: Plane, section: str, key: LayerKey, within: tuple[LayerKey, int] | None
+) -> list[dict[str, Any]]:
+    """Return the classes of a label that have cells, most first; see ``composition``."""
+    found = composition(plane, section, key, within)
+    categories = plane.atlas.label(key.name).categories
+    return [
+        {
+            "code": int(c),
+            "name": categories[c].name,
+            "colour": categories[c].colour,
+            "parent": categories[c].parent,
+            "count": int(found[c]),
+        }
+        for c in np.argsort(-found, kind="stable")
+        if found[c] > 0
+    ]
+
+
 def section_anchors(plane: Plane, info: SectionInfo, key: LayerKey) -> list[Anchor]:
     """Return where the names of a label's classes are printed; places are on the plane."""
     atlas = plane.atlas
