@@ -3,7 +3,8 @@
 python -m tests.benchmarks.bench_annotation ATLAS.zarr [--parts sections,technologies,unseen]
     [--datasets FOLDER] [--cells 10000] [--seed 0] [--epochs 15] [--pairs a+b,c+d]
 
-sections      one section of a data set of two held out of training, both ways
+sections      one section of a data set of two held out of training, both ways, and both as one
+halves        left and right half of every labelled section, one trained on alone, both ways
 technologies  every labelled data set held out whole; labels from all others, and from each
 unseen        a class left out of training: how well novelty tells its cells (AUROC)
 published     the published procedure on pairs of data sets, or on the sections of one
@@ -40,7 +41,12 @@ from backend.core.job import RunContext
 from backend.intake.mapping import ReadMapping
 from backend.intake.read import read_h5ad
 from backend.models.common.baselines import harmony_space, knn_labels, shared_columns
-from backend.models.common.calibration import calibration_error, reliability
+from backend.models.common.calibration import (
+    beyond_chance,
+    calibration_error,
+    error_by_chance,
+    reliability,
+)
 from backend.models.common.prep import normalised
 from backend.models.fusemap.model import Model, from_checkpoint
 from backend.models.fusemap.parity.settings import Settings
@@ -54,6 +60,8 @@ NEIGHBOURS = (5, 15, 30)
 #: Cells of a reference, and of a query of a baseline, at most.
 REFERENCE_CELLS, QUERY_CELLS = 6_000, 6_000
 LEAST_GENES = 8
+#: Cells of a half of a section, at most.
+HALF_CELLS = 6_000
 #: One fit of the common space, and labelled cells per classifier: a tenth of the time of a full
 #: training, which averages fits and takes twice the cells.
 FACTORS, LABEL_CELLS = 10, 2_900
@@ -99,6 +107,8 @@ def main() -> None:
     out: dict[str, Any] = {"seed": args.seed}
     if "sections" in parts:
         out["sections"] = list(_sections(sections, args.seed))
+    if "halves" in parts:
+        out["halves"] = list(_half_sections(sections, args.seed))
     if "technologies" in parts:
         out["technologies"] = list(_technologies(sections, args.seed))
     if "unseen" in parts:
@@ -186,20 +196,32 @@ def _compare(
     if fair.sum() < 30:
         return None
     right = (guess == truth)[fair]
-    curve = reliability(confidence[fair], right)
     given = fair & (kept != "")
     out: dict[str, Any] = {
         "cells": int(fair.sum()),
         "classes": len(known),
         "fusemap": _scores(truth[fair], guess[fair]),
-        "ece": round(calibration_error(curve), 3),
+        **_calibrated(confidence[fair], right),
         "assigned": round(float(given.sum() / fair.sum()), 3),
         "accuracy_of_assigned": round(float((kept == truth)[given].mean()), 3)
         if given.any()
         else None,
+        "methods": sorted({r.figures[s.id]["labels"][label]["method"]
+                           for s, r in zip(query, results, strict=True)}),
+    }  # fmt: skip
+    return out | _plain(query, reference, label)
+
+
+def _calibrated(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> dict[str, Any]:
+    """Expected calibration error, what chance alone gives, and what is beyond it."""
+    curve = reliability(confidence, right)
+    error, chance = calibration_error(curve), error_by_chance(confidence)
+    return {
+        "ece": round(error, 3),
+        "ece_by_chance": round(chance, 3),
+        "ece_beyond_chance": round(beyond_chance(error, chance), 3),
         "curve": [[round(b.confidence, 3), round(b.accuracy, 3), b.n] for b in curve],
     }
-    return out | _plain(query, reference, label)
 
 
 def _plain(
@@ -239,16 +261,27 @@ def _stack(
 
 
 def _annotated(
-    query: Sequence[SectionData], model: Model, labels: Sequence[str], taxonomy: Mapping[str, str]
+    query: Sequence[SectionData],
+    model: Model,
+    labels: Sequence[str],
+    taxonomy: Mapping[str, str],
+    reference: Sequence[SectionData] = (),
 ) -> list[TaskResult]:
-    known = {h.label for h in model.heads}
+    """Annotate each section; neighbours of ``reference`` may label where they were better."""
+    known, places = {h.label for h in model.heads}, {s.id: s for s in reference}
     params = AnnotateParams(tuple(x for x in labels if x in known), taxonomy or None)
-    return [annotate([s], params, model, RunContext()) for s in query]
+
+    def load(ids: Sequence[str]) -> list[SectionData]:
+        return [places[i] for i in ids if i in places]
+
+    given = load if reference else None
+    return [annotate([s], params, model, RunContext(), given) for s in query]
 
 
 def _row(how: str, query: str, reference: str, label: str, found: Mapping[str, Any]) -> str:
     cells = [how, query[:24], reference[:24], label, str(found["cells"]), str(found["fusemap"])]
-    cells += [str(found.get("knn", "-")), str(found.get("harmony", "-")), f"ECE {found['ece']}"]
+    cells += [str(found.get("knn", "-")), str(found.get("harmony", "-"))]
+    cells += [f"ECE {found['ece']} ({found['ece_by_chance']} by chance)", *found["methods"]]
     cells += [f"assigned {found['assigned']}", f"right {found['accuracy_of_assigned']}"]
     return " | ".join(cells)
 
@@ -256,17 +289,43 @@ def _row(how: str, query: str, reference: str, label: str, found: Mapping[str, A
 def _sections(sections: Sequence[SectionData], seed: int) -> Iterator[dict[str, Any]]:
     """Hold out each section of the labelled data sets that have several."""
     labelled = [s for s in sections if set(s.labels) & set(LABELS)]
+    done: dict[str, list[tuple[SectionData, TaskResult]]] = {}
     for query in labelled:
         mates = [s for s in labelled if s.dataset == query.dataset and s.id != query.id]
         if not mates:
             continue
         model = _trained([s for s in sections if s.id != query.id], seed)
-        results = _annotated([query], model, LABELS, {})
-        for label in LABELS:
-            found = _compare([query], mates, results, label)
-            if found:
-                _say(_row("section", query.id, query.dataset, label, found))
-                yield {"query": query.id, "label": label, **found}
+        results = _annotated([query], model, LABELS, {}, mates)
+        done.setdefault(query.dataset, []).append((query, results[0]))
+        yield from _labels("section", [query], mates, results, query.id)
+    for dataset, pairs in done.items():
+        queries, said = [s for s, _ in pairs], [r for _, r in pairs]
+        yield from _labels("sections", queries, queries, said, dataset)
+
+
+def _labels(
+    how: str,
+    query: Sequence[SectionData],
+    mates: Sequence[SectionData],
+    results: Sequence[TaskResult],
+    name: str,
+) -> Iterator[dict[str, Any]]:
+    """Compare every label of some held-out sections."""
+    for label in LABELS:
+        found = _compare(query, mates, results, label)
+        if found:
+            _say(_row(how, name, query[0].dataset, label, found))
+            yield {"query": name, "label": label, **found}
+
+
+def _half_sections(sections: Sequence[SectionData], seed: int) -> Iterator[dict[str, Any]]:
+    """Hold out the left and the right half of each labelled section; train on the other alone."""
+    for whole in (s for s in sections if set(s.labels) & set(LABELS)):
+        right = whole.xy[:, 0] >= np.median(whole.xy[:, 0])
+        pair = [_part(whole, np.flatnonzero(right == side), f"{side}") for side in (False, True)]
+        for query, known in (pair, pair[::-1]):
+            results = _annotated([query], _trained([known], seed), LABELS, {}, [known])
+            yield from _labels("half", [query], [known], results, query.id)
 
 
 def _technologies(sections: Sequence[SectionData], seed: int) -> Iterator[dict[str, Any]]:
@@ -300,7 +359,7 @@ def _technology(
 ) -> Iterator[dict[str, Any]]:
     """Compare one label of a held-out data set with one reference, or with what is chosen."""
     taxonomy = {label: other} if other else {}
-    results = _annotated(query, model, [label], taxonomy)
+    results = _annotated(query, model, [label], taxonomy, reference)
     found = _compare(query, reference, results, label)
     if found:
         name = query[0].dataset
@@ -349,14 +408,20 @@ def _transferred(
 
 def _without(section: SectionData, label: str, name: str) -> SectionData:
     """Return the section without the cells of one class."""
-    rows = np.flatnonzero(_names(section, label) != name)
-    labels = {n: Label(x.codes[rows], x.categories) for n, x in section.labels.items()}
+    return _part(section, np.flatnonzero(_names(section, label) != name), "")
+
+
+def _part(section: SectionData, rows: NDArray[np.int64], name: str) -> SectionData:
+    """Return some cells of a section, ``HALF_CELLS`` at most where they get a name of their own."""
+    if name and len(rows) > HALF_CELLS:
+        rows = np.sort(np.random.default_rng(0).permutation(rows)[:HALF_CELLS])
     return replace(
         section,
+        id=f"{section.id}-{name}" if name else section.id,
         xy=section.xy[rows],
         counts=csr_matrix(section.counts[rows]),
         names=section.names[rows],
-        labels=labels,
+        labels={n: Label(x.codes[rows], x.categories) for n, x in section.labels.items()},
         numbers={k: v[rows] for k, v in section.numbers.items()},
     )
 
@@ -365,24 +430,8 @@ def _halves(section: SectionData) -> tuple[SectionData, SectionData]:
     """Return the section in two, by alternating stripes."""
     x = section.xy[:, 0]
     stripe = ((x - x.min()) / max(float(np.ptp(x)), 1e-9) * 8).astype(np.int64) % 2
-    out = []
-    for half in (0, 1):
-        rows = np.flatnonzero(stripe == half)
-        if len(rows) > 6_000:
-            rows = np.sort(np.random.default_rng(0).permutation(rows)[:6_000])
-        labels = {n: Label(v.codes[rows], v.categories) for n, v in section.labels.items()}
-        out.append(
-            replace(
-                section,
-                id=f"{section.id}-{half}",
-                xy=section.xy[rows],
-                counts=csr_matrix(section.counts[rows]),
-                names=section.names[rows],
-                labels=labels,
-                numbers={k: v[rows] for k, v in section.numbers.items()},
-            )
-        )
-    return out[0], out[1]
+    even, odd = (_part(section, np.flatnonzero(stripe == half), f"{half}") for half in (0, 1))
+    return even, odd
 
 
 def _unseen(sections: Sequence[SectionData], seed: int) -> Iterator[dict[str, Any]]:
@@ -444,7 +493,7 @@ def _foreign(folder: Path, model: Model) -> Iterator[dict[str, Any]]:
                 for c in result.columns
                 if c.layer.kind == "label"
             }
-            found = {
+            found: dict[str, Any] = {
                 "file": path.stem,
                 "genes": figures["genes"]["used"],
                 "pair_agreement": figures["pair_agreement"],

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from scipy.sparse import block_diag, csr_matrix
 
 from backend.models.common.prep import Prepared
-from backend.models.fusemap.heads import Cells, robust
+from backend.models.fusemap.heads import Cells
 from backend.models.fusemap.kin import kin_graph, shared_residual
+from backend.models.fusemap.novelty import robust
 from backend.models.fusemap.space import Mapped, Space
 
 
@@ -43,7 +44,12 @@ def joined(mapped: Mapped) -> NDArray[np.float64]:
 
 
 def gather(
-    prepared: Prepared, space: Space, mapped: Mapped, near: csr_matrix | None, seed: int = 0
+    prepared: Prepared,
+    space: Space,
+    mapped: Mapped,
+    near: csr_matrix | None,
+    seed: int = 0,
+    kin: csr_matrix | None = None,
 ) -> Evidence:
     """Return the evidence of the cells of a section.
 
@@ -57,8 +63,10 @@ def gather(
     near : (n, n) csr_matrix or None
         Row-normalised neighbours; None without places.
     seed : int
+    kin : (n, n) csr_matrix, optional
+        Mean over cells that are alike, where it is known.
     """
-    kin = kin_graph(prepared, seed)
+    kin = kin_graph(prepared, seed) if kin is None else kin
     known = prepared.columns(np.flatnonzero(space.known[prepared.genes]))
     rows = space.embedding[known.genes]
     of_kin = _unusual(shared_residual(known, rows, mapped.z, kin))

@@ -9,17 +9,18 @@ without places. All that is stated of a reading comes from cells it was not trai
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
-from scipy.special import log_softmax, logsumexp
+from scipy.special import log_softmax
 
 from backend.models.common.calibration import pooled, probabilities
 from backend.models.fusemap.held_out import HeldOut, PlainReading
-from backend.models.fusemap.reader import Reader, Scale, over_niches, weighted
+from backend.models.fusemap.novelty import Known, Novelty, signs_of
+from backend.models.fusemap.reader import Reader, Scale, over_niches
 
 Reading = Literal["near", "far", "alone"]
 READINGS: tuple[Reading, ...] = ("near", "far", "alone")
@@ -31,8 +32,8 @@ LISTENS: Mapping[Reading, tuple[Reading, ...]] = {
 }
 #: An averaged probability is never taken for less.
 LEAST_PROBABILITY = 1e-6
-#: What is left unexplained counts so much beside the lack of evidence.
-UNEXPLAINED_WEIGHT = 0.5
+#: Novelty leaves at least this share of the confidence; a novel cell is unassigned anyway.
+LEAST_TRUST = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ class Calibration:
 
     weights : of its voices (see ``voices``); the inverse of a temperature where there is one
     threshold : least confidence of a label that is given
-    usual, spread : median and robust deviation of the lack of evidence of known cells
+    novelty : how signs of novelty are weighed
     doubted_from : confidence is lowered above this novelty
     novel_from : confidence is halved here, and a cell that is more novel is called novel
     plain : the same of plain nearest neighbours on the same cells, None where they cannot be had
@@ -66,8 +67,7 @@ class Calibration:
 
     weights: tuple[float, ...]
     threshold: float
-    usual: float
-    spread: float
+    novelty: Novelty
     doubted_from: float
     novel_from: float
     held_out: HeldOut
@@ -79,11 +79,13 @@ class Head:
     """Readers of one label, each with its calibration.
 
     of_places : whether it is a label of places (regions, layers), whose neighbours share it
+    known : where its classes lie as each reading sees them; none where no class was left out
     """
 
     of_places: bool
     readers: Mapping[Reading, Reader]
     calibrations: Mapping[Reading, Calibration]
+    known: Mapping[Reading, Known] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +131,11 @@ def predict(
     heard = [_scores(head, cells, name, own_scale) for name in LISTENS[reading]]
     scores = pooled(voices(heard, mean)[: len(c.weights)], c.weights)
     standard = standardised(reader, cells, reading, own_scale)
-    missing = lack_of_evidence(reader, standard, mean)
-    novelty = novelty_of(missing, cells.unexplained, c.usual, c.spread)
+    common = standardised(head.readers["far"], cells, "far", own_scale)
+    seen = own_half(standard, head.of_places), own_half(common, head.of_places)
+    known = head.known.get(reading)
+    signs = signs_of(reader.linear(standard), seen, known, cells.unexplained, mean)
+    novelty = c.novelty.of(signs)
     left = trust_left(novelty, c.doubted_from, c.novel_from)
     return Prediction(probabilities(scores, 1.0), novelty, left, novelty > c.novel_from)
 
@@ -165,38 +170,15 @@ def smoother(cells: Cells, of_places: bool) -> csr_matrix:
     return cells.near if of_places and cells.near is not None else cells.kin
 
 
-def lack_of_evidence(
-    reader: Reader, standard: NDArray[np.float64], mean: csr_matrix
-) -> NDArray[np.float64]:
-    """Return minus the log evidence for any known class, averaged, (n,).
-
-    Notes
-    -----
-    The energy of Liu et al., "Energy-based out-of-distribution detection", NeurIPS 2020.
-    """
-    x = weighted(standard, reader.niche_weight)
-    energy = -logsumexp(x @ reader.weights + reader.intercept, axis=1)
-    return np.asarray(mean @ energy, dtype=np.float64)
-
-
-def novelty_of(
-    missing: NDArray[np.float64], unexplained: NDArray[np.float64], usual: float, spread: float
-) -> NDArray[np.float64]:
-    """Return the novelty (n,): 0 for the usual known cell, in squeezed robust deviations."""
-    evidence = np.arcsinh((missing - usual) / spread)
-    return np.asarray(evidence + UNEXPLAINED_WEIGHT * np.arcsinh(unexplained))
+def own_half(x: NDArray[np.float64], of_places: bool) -> NDArray[np.float64]:
+    """Return the half of the features (n, 2k) that a label is of: the cell, or its niche."""
+    k = x.shape[1] // 2
+    return x[:, k:] if of_places else x[:, :k]
 
 
 def trust_left(
     novelty: NDArray[np.float64], doubted_from: float, novel_from: float
 ) -> NDArray[np.float64]:
-    """Return the share of confidence that novelty leaves: 1, then falling, 0.5 where novel."""
+    """Return the share of confidence that novelty leaves: 1, then falling, half where novel."""
     width = max(2 * (novel_from - doubted_from), 1e-9)
-    return np.asarray(np.clip(1 - (novelty - doubted_from) / width, 0.0, 1.0))
-
-
-def robust(values: NDArray[np.float64]) -> tuple[float, float]:
-    """Return the median and the robust deviation (1.48 median absolute deviations)."""
-    middle = float(np.median(values)) if len(values) else 0.0
-    away = float(np.median(np.abs(values - middle))) if len(values) else 0.0
-    return middle, max(1.4826 * away, 1e-9)
+    return np.asarray(np.clip(1 - (novelty - doubted_from) / width, LEAST_TRUST, 1.0))

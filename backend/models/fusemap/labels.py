@@ -26,13 +26,9 @@ from backend.models.common.factors import FactorFit
 from backend.models.common.graphs import delaunay_graph
 from backend.models.common.prep import Prepared
 from backend.models.fusemap.evidence import gather, joined, stacked
-from backend.models.fusemap.head_training import (
-    Folds,
-    HeadData,
-    far_temperature_ratio,
-    soften,
-    train_head,
-)
+from backend.models.fusemap.head_data import Folds, HeadData
+from backend.models.fusemap.head_training import far_temperature_ratio, soften, train_head
+from backend.models.fusemap.left_out import Part, Refit
 from backend.models.fusemap.model import LabelHead
 from backend.models.fusemap.plain_labels import Labelled, plain_guesses
 from backend.models.fusemap.reader import Scale
@@ -65,12 +61,14 @@ class LabelSettings:
     error : share of wrong labels to allow among those kept
     iterations : of EM
     parts : whether a data set of a merged taxonomy gets a classifier of its own
+    left_out : classes that are left out of a classifier to weigh signs of novelty, at most
     """
 
     cells: int
     error: float
     iterations: int
     parts: bool = True
+    left_out: int = 0
 
 
 def common_categories(
@@ -122,9 +120,13 @@ def train_labels(
             index[taxonomy.sections] = len(spaces)
         space = index[taxonomy.sections]
         drawn = _draw(taxonomy, sections, references, codes[label], settings.cells)
-        data = _seen(drawn, spaces[space - 1], common, taxonomy)
+        data, parts = _seen(drawn, spaces[space - 1], common, taxonomy)
         near, far = _folds(drawn, len(taxonomy.codes), settings)
-        head = train_head(data, settings.error, near, far)
+        refit = None
+        if settings.left_out and far is None:
+            factors = spaces[space - 1].embedding.shape[1], common[0].embedding.shape[1]
+            refit = Refit(parts, len(common[0].embedding), factors, settings.left_out)
+        head = train_head(data, settings.error, near, far, refit)
         if far is not None:
             ratios.append(far_temperature_ratio(data, near, far))
         heads.append(
@@ -223,8 +225,8 @@ def _seen(
     space: Space,
     common: tuple[Space, Sequence[Mapped]],
     taxonomy: Taxonomy,
-) -> HeadData:
-    """Gather what a head sees of the drawn cells."""
+) -> tuple[HeadData, list[Part]]:
+    """Gather what a head sees of the drawn cells, and the cells themselves."""
     cells, scales, pure = [], [], []
     graphs = [delaunay_graph(d.section.xy[d.rows]) for d in drawn]
     for d, near in zip(drawn, graphs, strict=True):
@@ -238,7 +240,11 @@ def _seen(
         seen = gather(d.prepared, common[0], rows, near).cells(joined(own)[d.rows], of_places)
         scales.append(Scale.of(joined(whole)))
         cells.append(replace(seen, common=scales[-1].apply(seen.common)))
-    return HeadData(
+    parts = [
+        Part(d.section.id, d.dataset, d.prepared, near, seen.kin)
+        for d, near, seen in zip(drawn, graphs, cells, strict=True)
+    ]
+    data = HeadData(
         stacked(cells),
         np.concatenate([d.classes for d in drawn]),
         np.repeat(np.arange(len(drawn)), [len(d.rows) for d in drawn]),
@@ -246,6 +252,7 @@ def _seen(
         len(taxonomy.codes),
         of_places,
     )
+    return data, parts
 
 
 def _folds(

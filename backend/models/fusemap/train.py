@@ -81,6 +81,9 @@ class TrainParams:
         Labelled cells that one classifier sees.
     parts : bool
         Whether every data set of a shared taxonomy also gets a classifier of its own.
+    left_out : int
+        Classes that are left out of each classifier in turn, at most, to learn which signs tell
+        new ones; none are where 0.
     rounds : int or None
         Rounds of neighbours of a niche; chosen on held-out regions or hidden genes where None.
     save_every : int
@@ -102,6 +105,7 @@ class TrainParams:
     cells_per_section: int = 1_000_000
     label_cells: int = 6_000
     parts: bool = True
+    left_out: int = 5
     rounds: int | None = None
     save_every: int = 20
     trust: bool = True
@@ -118,6 +122,7 @@ class TrainParams:
             cells_per_section=4_000,
             label_cells=2_500,
             parts=False,
+            left_out=0,
             rounds=ROUNDS,
             trust_folds=1,
         )
@@ -189,7 +194,9 @@ def train(
         )
         for s, r, p, profile in zip(used, references, plain, profiles, strict=True)
     )  # fmt: skip
-    settings = LabelSettings(params.label_cells, params.error, params.iterations, params.parts)
+    settings = LabelSettings(
+        params.label_cells, params.error, params.iterations, params.parts, params.left_out
+    )
     spaces, heads = train_labels(
         used, references, (space, mapped), codes, settings, ctx.part(0.75, 1)
     )

@@ -9,7 +9,7 @@ from backend.models.common.checkpoint import Checkpoint
 from backend.models.fusemap.train import TrainParams, train
 from tests.models.simulated import Simulation, simulate
 
-QUICK = TrainParams(k=6, scale="log1p", refine=False, iterations=30, trust=False)
+QUICK = TrainParams(k=6, scale="log1p", refine=False, iterations=30, trust=False, left_out=2)
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,9 @@ from scipy.sparse import csr_matrix, identity
 from backend.core.layers import Category
 from backend.models.common.prep import Prepared
 from backend.models.fusemap.adapt import adapted_scores, class_statistics
-from backend.models.fusemap.head_training import Folds, HeadData, soften, train_head
-from backend.models.fusemap.heads import Cells, Head, predict, voices
+from backend.models.fusemap.head_data import Folds, HeadData
+from backend.models.fusemap.head_training import soften, train_head
+from backend.models.fusemap.heads import LEAST_TRUST, Cells, Head, predict, voices
 from backend.models.fusemap.held_out import LEAST_GAIN, PlainReading
 from backend.models.fusemap.hierarchy import grouped, parent_labels, under_parents
 from backend.models.fusemap.kin import kin_graph, pair_agreement, shared_residual
@@ -66,7 +67,7 @@ def test_cells_that_nothing_explains_are_novel() -> None:
     said = predict(trained(), strange, own_scale=False)
     assert said.novel.tolist() == [False, True]
     assert said.classes(0.0).tolist() == [1, -1]
-    assert said.confidence[1] == 0
+    assert said.trust.tolist() == [1.0, LEAST_TRUST]
 
 
 def test_far_reading_follows_a_query_whose_classes_have_moved() -> None:
