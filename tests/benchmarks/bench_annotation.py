@@ -485,7 +485,7 @@ def _foreign(folder: Path, model: Model) -> Iterator[dict[str, Any]]:
             section = read_h5ad(path, ReadMapping(species=""))[0]
             result = annotate([section], AnnotateParams(), model, RunContext())
         except AtlasError as error:
-            found = {"file": path.stem, "refused": error.message}
+            found: dict[str, Any] = {"file": path.stem, "refused": error.message}
         else:
             figures = result.figures[section.id]
             kept = {
@@ -493,7 +493,7 @@ def _foreign(folder: Path, model: Model) -> Iterator[dict[str, Any]]:
                 for c in result.columns
                 if c.layer.kind == "label"
             }
-            found: dict[str, Any] = {
+            found = {
                 "file": path.stem,
                 "genes": figures["genes"]["used"],
                 "pair_agreement": figures["pair_agreement"],
