@@ -66,6 +66,8 @@ def _of_the_atlas(line: str) -> bool:
 def test_plane_through_the_brain_opens_the_nearest_section_and_a_nudge_is_saved(
     drawn_page: Page, placed_site: Site, keep: Path
 ) -> None:
+    from playwright.sync_api import expect
+
     page = drawn_page
     page.goto(f"{placed_site.url}/?section=merfish-01&tool=space")
     page.locator("#space-brain canvas").first.wait_for(timeout=PATIENCE)
@@ -98,4 +100,4 @@ def test_plane_through_the_brain_opens_the_nearest_section_and_a_nudge_is_saved(
     opened = page.evaluate("new URLSearchParams(location.search).get('section')")
     assert opened in Path(taken.value.path()).read_text()
     page.get_by_role("button", name="Put back").click()
-    page.wait_for_function("document.querySelector('#space-turn').value === '0'", timeout=PATIENCE)
+    expect(page.locator("#space-turn")).to_have_value("0", timeout=PATIENCE)
