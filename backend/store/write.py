@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
 import shutil
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -27,9 +23,9 @@ from backend.store.morton import sort_cells, take_rows
 from backend.store.place import local
 from backend.store.plan import one_species, plan_of, records_of
 from backend.store.result import write_result
-from backend.store.root import PARTIAL, WORK, half_built, remove_work
 from backend.store.section import categories_to_json, provenance_to_json, section_to_json
 from backend.store.slots import PlannedSection, plan_slots
+from backend.store.staging import Staging
 
 __all__ = ["AtlasWriter", "PlannedSection", "plan_of", "write_atlas", "write_result"]
 
@@ -118,15 +114,20 @@ class AtlasWriter:
             }
         self._genes = {symbol.casefold(): i for i, symbol in enumerate(genes[0])}
         tables = gene_tables(len(genes[0]), *gene_embedding) if gene_embedding else {}
-        self.staging = self.path.with_name(self.path.name + PARTIAL)
+        self._staging = Staging(self.path, self.infos)
         width = sum(len(v) for v in self.scale.values())
-        self._need = room.estimate(plan, width, expression_bytes, at_once)
-        self._prepare(genes, tables, anew)
+        need = room.estimate(plan, width, expression_bytes, at_once)
+        self._prepare(genes, tables, need, anew)
+
+    @property
+    def staging(self) -> Path:
+        """The folder that is filled, beside the atlas to be."""
+        return self._staging.folder
 
     @property
     def pending(self) -> tuple[str, ...]:
         """Ids of the sections that are not yet written, in storage order."""
-        return tuple(i.id for i in self.infos.values() if not self._done(i.id).exists())
+        return tuple(name for name in self.infos if not self._staging.is_done(name))
 
     def add(
         self,
@@ -150,13 +151,13 @@ class AtlasWriter:
         info = self._planned(data)
         given = self._embeddings(data, embedding)
         codes, order = sort_cells(data.xy, info.origin, info.side)
-        self._fill(schema.MORTON, info, codes)
-        self._fill(schema.XY, info, take_rows(data.xy, order))
+        self._staging.fill(schema.MORTON, info, codes)
+        self._staging.fill(schema.XY, info, take_rows(data.xy, order))
         for name, values in given.items():
-            self._fill(schema.embedding_array(name), info, take_rows(values, order))
+            self._staging.fill(schema.embedding_array(name), info, take_rows(values, order))
         labels = {n: self._add_label(n, label, info, order) for n, label in data.labels.items()}
         spans = {str(k): self._add_number(k, v, info, order) for k, v in data.numbers.items()}
-        self._add_names(info, [str(name) for name in data.names[order]])
+        self._staging.keep_names(info, [str(name) for name in data.names[order]])
         if len(data.genes):
             self._add_expression(data, info, order)
         record = {
@@ -167,7 +168,7 @@ class AtlasWriter:
             "radius": cell_radius(data.xy),
             "embedded": list(given),
         }
-        flat.write_json(self._done(info.id), record)
+        self._staging.keep_done(info, record)
 
     def finish(self) -> Path:
         """Join the sections, build the pyramid, and rename the folder to its final name.
@@ -183,48 +184,29 @@ class AtlasWriter:
                 "Add them, then finish.",
             )
         finish_atlas(self.staging, self.attributes, tuple(self.infos.values()))
-        os.replace(self.staging, self.path)
-        remove_work(self.path)
-        return self.path
+        return self._staging.rename()
 
     def _prepare(
         self,
         genes: tuple[Sequence[str], Sequence[str]],
         tables: Mapping[str, NDArray[np.float32]],
+        need: room.Need,
         anew: bool,
     ) -> None:
-        """Make the staging folder, or keep the one that a writer of the same plan left."""
+        """Make the arrays of the staging folder, or keep those of a writer of the same plan."""
         sections = [section_to_json(info) for info in self.infos.values()]
-        plan = {"attributes": self.attributes, "sections": sections}
-        text = json.dumps([plan, list(genes[0]), list(genes[1])], sort_keys=True)
-        digest = hashlib.sha256(text.encode())
-        for table in tables.values():
-            digest.update(np.ascontiguousarray(table).tobytes())
-        mark = self.staging / WORK / digest.hexdigest()
-        if mark.exists():
+        plan = [{"attributes": self.attributes, "sections": sections}, *map(list, genes)]
+        if not self._staging.begin(plan, tables, need, anew):
             return
-        begun = half_built(self.path)
-        if begun is not None and begun[0] and not anew:
-            raise StoreExists(
-                f"{self.staging} holds a half-built atlas of another plan "
-                f"({begun[0]} of {begun[1]} sections).",
-                "Repeat the command that began it to go on, or delete that folder.",
-            )
-        room.check(self.staging, self._need)
-        shutil.rmtree(self.staging, ignore_errors=True)
-        n = sum(info.n_cells for info in self.infos.values())
-        flat.create(self.staging / schema.MORTON, (n,), np.uint32)
-        flat.create(self.staging / schema.XY, (n, 2), np.float32)
+        self._staging.create(schema.MORTON, np.uint32)
+        self._staging.create(schema.XY, np.float32, 2)
         for name, scale in self.scale.items():
-            flat.create(self.staging / schema.embedding_array(name), (n, len(scale)), np.int8)
+            self._staging.create(schema.embedding_array(name), np.int8, len(scale))
         attributes = {"symbol": list(genes[0]), "ensembl": list(genes[1])}
         flat.write_group(self.staging / schema.GENES, attributes)
         for logical, table in tables.items():
             flat.write(self.staging / logical, table)
-        for folder in ("done", "names"):
-            (self.staging / WORK / folder).mkdir(parents=True, exist_ok=True)
-        flat.write_json(self.staging / WORK / "plan.json", {"sections": len(sections)})
-        mark.touch()
+        self._staging.begun()
 
     def _embeddings(
         self,
@@ -255,31 +237,13 @@ class AtlasWriter:
             )
         return info
 
-    def _fill(self, logical: str, info: SectionInfo, values: NDArray[Any]) -> None:
-        flat.writable(self.staging / logical)[info.rows] = values
-
-    def _ensure(self, logical: str, dtype: type, fill: float) -> None:
-        """Create an array of all cells once, even if several processes ask for it."""
-        folder = self.staging / logical
-        if folder.exists():
-            return
-        draft = self.staging / WORK / uuid.uuid4().hex
-        flat.create(draft, (sum(i.n_cells for i in self.infos.values()),), dtype, fill=fill)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            os.rename(draft, folder)
-        except OSError:
-            shutil.rmtree(draft)  # another process was first
-            if not folder.exists():
-                raise
-
     def _add_label(
         self, name: str, label: Label, info: SectionInfo, order: NDArray[np.uint32]
     ) -> list[dict[str, str | None]]:
         """Write codes as they are in the section; they are joined when the atlas is finished."""
         logical = schema.label_array(name)
-        self._ensure(logical, np.int16, MISSING)
-        self._fill(logical, info, label.codes[order])
+        self._staging.ensure(logical, np.int16, MISSING)
+        self._staging.fill(logical, info, label.codes[order])
         return categories_to_json(label.categories)
 
     def _add_number(
@@ -290,15 +254,9 @@ class AtlasWriter:
         order: NDArray[np.uint32],
     ) -> list[float]:
         logical = schema.number_array(key)
-        self._ensure(logical, np.float16, np.nan)
-        self._fill(logical, info, values[order].astype(np.float16))
+        self._staging.ensure(logical, np.float16, np.nan)
+        self._staging.fill(logical, info, values[order].astype(np.float16))
         return list(span_of(values))
-
-    def _add_names(self, info: SectionInfo, names: list[str]) -> None:
-        encoded = [name.encode() for name in names]
-        folder = self.staging / WORK / "names"
-        (folder / f"{info.id}.bin").write_bytes(b"".join(encoded))
-        np.save(folder / f"{info.id}.npy", np.array([len(e) for e in encoded], np.int64))
 
     def _add_expression(
         self, data: SectionData, info: SectionInfo, order: NDArray[np.uint32]
@@ -314,9 +272,6 @@ class AtlasWriter:
         folder = self.staging / schema.expression_group(info.id)
         shutil.rmtree(folder, ignore_errors=True)
         write_expression(folder, data.counts.tocsr(), places, data.unit, order)
-
-    def _done(self, section: str) -> Path:
-        return self.staging / WORK / "done" / f"{section}.json"
 
 
 def write_atlas(
