@@ -139,7 +139,7 @@ def _interval(found: Mapping[str, float]) -> list[tuple[Child, Child]]:
 
 def section_card(entry: Mapping[str, Any], lead: tuple[str, str] | None) -> html.Div:
     """Return what is known of a section; ``lead`` is its commonest class with its share."""
-    called = f"{words.noun(entry).capitalize()}s"
+    called = f"{str(entry['noun']).capitalize()}s"
     pairs: list[tuple[Child, Child]] = [(called, words.count(entry["n_cells"]))]
     if lead is not None:
         pairs.append(lead)

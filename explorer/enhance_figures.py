@@ -90,7 +90,7 @@ def gate_figure(gate: Mapping[str, Any]) -> go.Figure:
         )
     )
     figure.add_vline(0, line={"width": 1, "color": plots.INK})
-    plots.styled(figure, "how much likelier the spots are with the image, nats", "")
+    plots.styled(figure, "fit of the image, nats", "")
     figure.update_yaxes(categoryorder="array", categoryarray=rows[::-1])
     figure.update_layout(margin={"l": 8, "r": 16, "t": 8, "b": 8})
     return figure

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
@@ -253,9 +252,3 @@ def factor_options(shape: str) -> tuple[list[dict[str, str]], str]:
     """Return the parts that a spot of a lattice can be cut into, and the first of them."""
     options = FACTORS.get(shape, FACTORS["square"])
     return [{"value": v, "label": w} for v, w in options], options[0][0]
-
-
-def steer(section: str, layer: str, only: Sequence[int] = ()) -> dict[str, str]:
-    """Return the attributes of a button that shows a layer of a section on the map."""
-    order = {"section": section, "layer": layer, "only": list(only)}
-    return {"data-act": "steer", "data-value": json.dumps(order)}

@@ -12,11 +12,10 @@ from dash import dcc, html
 from backend.core.geometry import Bounds
 from explorer import words
 from explorer.components import Child
-from explorer.enhance_form import steer
 from explorer.enhance_said import FALLBACKS, Figures, gene_facts, verdict
 from explorer.enhance_state import EnhanceAt
 from explorer.enhance_swipe import Side, opacity_control, swipe
-from explorer.small_maps import small_map
+from explorer.small_maps import small_map, steer
 
 GENE = "enhance-gene"
 #: Spots and subspots, as ``Backend.section_entry`` returns them.
@@ -156,14 +155,17 @@ def maps_part(figures: Figures, entries: Entries) -> list[Child]:
     is_checked = figures["gain"] is not None and figures["method"] != "generative"
     shown = [m for m in MAPS if is_checked or m.layer != RECOVERED]
     pictures = [
-        small_map(fine if m.is_fine else spots, m.layer, m.title, m.said, m.ramp) for m in shown
+        html.Div(
+            [
+                small_map(fine if m.is_fine else spots, m.layer, m.title, m.said, m.ramp),
+                html.P(m.said, className="s t2"),
+            ],
+            className="stack2 mapnote",
+        )
+        for m in shown
     ]
-    said = [html.P([html.B(f"{m.title}. "), m.said], className="s t2") for m in shown]
-    hint = html.P("A click shows a map large, with its values.", className="s t3")
-    return [
-        html.Div(pictures, className="smallmaps"),
-        html.Div([*said, hint], className="sec stack2 reading"),
-    ]
+    hint = html.P("A click shows a map large, with its values.", className="s t3 sec")
+    return [html.Div(pictures, className="smallmaps"), hint]
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,7 +112,7 @@ def _ways(figures: Figures) -> list[Child]:
 
 def _way_row(way: Mapping[str, Any], method: str) -> html.Tr:
     shown = SHOWN.get(method, method) == way["name"]
-    name = way["name"].capitalize()
+    name = way["name"][:1].upper() + way["name"][1:]
     cells: list[Child] = [
         html.Td([html.B(name) if shown else name, " ", tag("Shown", "ok") if shown else None]),
         html.Td(f"{way['r']:.2f}", className="r num"),

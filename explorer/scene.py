@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from backend.core.errors import AtlasError, UnknownLayer
 from backend.core.layers import MISSING, LayerInfo, LayerKey
-from explorer import words
 from explorer.components import Child, button, empty_state
 from explorer.state import MONTAGE, QUERY, Groups, grouped, to_section
 
@@ -144,7 +143,7 @@ def _covered(backend: Backend, section: str, key: LayerKey) -> int:
 
 def noun_of(backend: Backend, section: str) -> str:
     """Return what the rows of a section are; those of all sections together are cells."""
-    return "cell" if section == MONTAGE else words.noun(backend.section_entry(section))
+    return "cell" if section == MONTAGE else str(backend.section_entry(section)["noun"])
 
 
 def opening_layer(backend: Backend, section: str) -> str:

@@ -70,8 +70,8 @@ def small_map(
 
 def _ramp(ramp: tuple[str, float, float]) -> html.Span:
     palette, lo, hi = ramp
-    middle = [html.Span(f"{(lo + hi) / 2:.2g}")] if palette == "div" else []
-    ends = [html.Span(f"{lo:.2g}"), *middle, html.Span(f"{hi:.2g}")]
+    values = [lo, (lo + hi) / 2, hi] if palette == "div" else [lo, hi]
+    ends = [html.Span(f"{v:.2g}".replace("-", "−")) for v in values]
     return html.Span(
         [
             html.Span(className="ramp", **{"data-palette": palette}),

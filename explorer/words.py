@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from backend.core.data import OF_SUBSPOTS
 from backend.core.layers import LayerInfo, LayerKey
 
 #: What a job does, before the name of what it does it to.
@@ -22,11 +23,6 @@ VERBS = {
 }
 #: Checks of a modality weight that are no share, by the end of their name.
 CHECKS = {"spread": "Spread of the weight", "within": "Attention within"}
-#: How units of expression end that a model gave to parts of spots.
-ENHANCED = ("per spot area", "shared out")
-#: Half the distance of neighbours, micrometres, from which these are spots, and the note of spots
-#: that subspots were made of.
-SPOT_RADIUS, AS_MEASURED = 20.0, "Spots as measured."
 #: How labels of plain methods, shown beside a model, are called.
 BASELINE = "baseline "
 #: What kind of layer it is, and how its tag is drawn.
@@ -123,22 +119,14 @@ def short_title(entry: Mapping[str, Any]) -> str:
     return title or str(entry["title"])
 
 
-def noun(entry: Mapping[str, Any]) -> str:
-    """Return what the rows of a section are: cell, spot or subspot."""
-    if entry["unit"].endswith(ENHANCED):
-        return "subspot"
-    is_wide = entry["xy_unit"] == "um" and entry["radius"] >= SPOT_RADIUS
-    return "spot" if is_wide or AS_MEASURED in entry["notes"] else "cell"
-
-
 def brief(entry: Mapping[str, Any]) -> str:
     """Return number and size of a section, which fit beside its path."""
-    return f"{plural(entry['n_cells'], noun(entry))}, {extent(entry)}"
+    return f"{plural(entry['n_cells'], entry['noun'])}, {extent(entry)}"
 
 
 def facts(entry: Mapping[str, Any]) -> str:
     """Return what is known of a section in one line."""
-    parts = [plural(entry["n_cells"], noun(entry)), extent(entry)]
+    parts = [plural(entry["n_cells"], entry["noun"]), extent(entry)]
     if entry["n_genes"] and "counts" not in entry["unit"]:
         parts.append(f"not counts: {entry['unit']}")
     if entry["technology"]:
@@ -154,7 +142,7 @@ def kind_tag(key: LayerKey, annotated: bool, unit: str = "") -> tuple[str, str]:
     Labels of an annotated upload were not published, and domains are what a model made of a
     section. Expression of subspots was never measured, which its unit says.
     """
-    if key.kind == "measured" and unit.endswith(ENHANCED):
+    if key.kind == "measured" and unit.endswith(OF_SUBSPOTS):
         return "Enhanced", "imp"
     if key.kind == "label" and (key.name == "domain" or key.name.startswith(BASELINE)):
         return KIND_TAGS["score"]

@@ -112,6 +112,14 @@ class SectionData:
         return "counts" in self.unit
 
 
+#: How units of expression end that a model gave to parts of spots.
+OF_SUBSPOTS = ("per spot area", "shared out")
+#: Note of spots that subspots were made of.
+AS_MEASURED = "Spots as measured."
+#: Half the distance of neighbours, micrometres, from which these are spots.
+SPOT_RADIUS = 20.0
+
+
 @dataclass(frozen=True, slots=True)
 class SectionInfo:
     """What the store records of a section.
@@ -159,6 +167,14 @@ class SectionInfo:
     citation: str = ""
     simulated: bool = False
     notes: tuple[str, ...] = ()
+
+    @property
+    def noun(self) -> str:
+        """What its rows are: cell, spot or subspot."""
+        if self.unit.endswith(OF_SUBSPOTS):
+            return "subspot"
+        is_wide = self.xy_unit == "um" and self.radius >= SPOT_RADIUS
+        return "spot" if is_wide or AS_MEASURED in self.notes else "cell"
 
     @property
     def rows(self) -> slice:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from backend.core.data import Column, Label, SectionData, TaskResult
+from backend.core.data import AS_MEASURED, Column, Label, SectionData, TaskResult
 from backend.models.soscope.tasks import sparse_of, subspot_id
 from backend.runs.enhance_files import matrix_of
 from backend.store.atlas import Atlas
@@ -105,7 +105,7 @@ def _split(fine: SectionData, result: TaskResult) -> SectionData:
 
 def _notes(section: SectionData, parent: str) -> tuple[str, ...]:
     if section.id == parent:
-        return ("Spots as measured.",)
+        return (AS_MEASURED,)
     if section.id.endswith(".split"):
         return ("Counts of the spots shared out: sums over the subspots of a spot are measured.",)
     return (

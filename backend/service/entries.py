@@ -55,6 +55,7 @@ def section_entry(plane: Plane, info: SectionInfo, space: Space | None) -> dict[
     embedding = plane.atlas.embedding("cell")
     return {
         **asdict(info),
+        "noun": info.noun,
         "slot": list(info.slot),
         "extent": list(info.extent),
         "bounds": list(plane.bounds(info)),

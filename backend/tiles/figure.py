@@ -99,7 +99,7 @@ def figure_png(
         picture, absent = _number_picture(values, chosen, key, style, scale, frame)
         legend = _bar(style.palette, scale, info, absent)
     unit = chosen[0].xy_unit if chosen else "um"
-    return page.compose(picture, legend, _words(atlas, section, chosen, info), frame.scale, unit)
+    return page.compose(picture, legend, words_of(atlas, section, chosen, info), frame.scale, unit)
 
 
 def _span(
@@ -277,11 +277,15 @@ def _bar(name: str, scale: raster.Range, info: LayerInfo, absent: int) -> Any:
     return Bar(colours[3:, :3], ticks, scale.log, info.unit, zero, none)
 
 
-def _words(atlas: Atlas, section: str, chosen: list[SectionInfo], info: LayerInfo) -> Words:
+def words_of(atlas: Atlas, section: str, chosen: list[SectionInfo], info: LayerInfo) -> Words:
+    """Return what the page says of the picture: what, of how many, measured or not, from where."""
     cells = sum(s.n_cells for s in chosen)
     where = f"{len(chosen)} sections" if section == MONTAGE else chosen[0].title if chosen else ""
+    noun = "cell" if section == MONTAGE or not chosen else chosen[0].noun
     kind = KINDS.get(info.key.kind, "Model output")
-    lines = [f"{where}, {cells:,} cells", kind]
+    if noun == "subspot" and info.key.kind == "measured":
+        kind = "Enhanced, not measured"
+    lines = [f"{where}, {cells:,} {noun}{'' if cells == 1 else 's'}", kind]
     if info.trust is not None:
         trust = info.trust
         lines.append(

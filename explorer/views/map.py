@@ -248,7 +248,7 @@ def _cell(
         info, cell = None, backend.cell(section, row)
     left, top = entry["bounds"][:2]
     x, y = cell["x"] - entry["extent"][0] + left, cell["y"] - entry["extent"][1] + top
-    shown = {**cell, "xy_unit": entry["xy_unit"], "noun": words.noun(entry)}
+    shown = {**cell, "xy_unit": entry["xy_unit"], "noun": entry["noun"]}
     code = (cell["labels"].get(key.name) or {}).get("name") if key.kind == "label" else ""
     return _marked(cell_card(shown, info, bool(hover["pinned"])), [x, y], code or "")
 

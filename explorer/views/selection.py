@@ -329,7 +329,7 @@ def _means_block(backend: Backend, name: str, key: LayerKey, by: LayerInfo) -> A
 
 def no_selection() -> html.Div:
     """Return what the selection says before anything is drawn."""
-    text = ["None. Draw a lasso ", kbd("L"), " on an open section to count the cells inside."]
+    text = ["None. Draw a lasso ", kbd("L"), " on an open section to count what is inside."]
     return section("Selection", html.Div(text, className="s t2"))
 
 

@@ -75,9 +75,7 @@ def test_a_section_card_names_its_commonest_class() -> None:
         "technology": "MERFISH",
         "extent": [0, 0, 1800, 1800],
         "xy_unit": "um",
-        "unit": "counts",
-        "radius": 5.0,
-        "notes": (),
+        "noun": "cell",
     }
     assert "Inhibitory 35 %" in text(section_card(entry, ("Inhibitory", "35 %")))
 
@@ -90,9 +88,7 @@ def test_a_section_card_warns_of_few_shared_genes() -> None:
         "technology": "smFISH",
         "extent": [0, 0, 1800, 1800],
         "xy_unit": "um",
-        "unit": "counts",
-        "radius": 5.0,
-        "notes": (),
+        "noun": "cell",
     }
     said = "smFISH shares only 22 genes"
     assert said in text(section_card({**entry, "few_bridges": said}, None))

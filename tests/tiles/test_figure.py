@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from backend.core.errors import BadRequest
 from backend.core.layers import LayerInfo, LayerKey, Style, Trust
-from backend.tiles.figure import figure_png
+from backend.tiles.figure import figure_png, words_of
 from backend.tiles.page import Page, printable, round_length
 from backend.tiles.palette import NONE, parse_colour
 from backend.tiles.render import TileRenderer
+from tests.core.test_data import info as section_info
 from tests.tiles.conftest import MANY, pixels
 
 WIDTH = 600
@@ -37,6 +40,16 @@ def test_a_figure_has_the_width_asked_for_and_is_not_blank(
     assert found.shape[1] == WIDTH
     assert found[0, 0].tolist() == [255, 255, 255, 255]
     assert len(colours_of(png)) > 20
+
+
+def test_subspots_are_called_so_on_the_page_and_never_measured() -> None:
+    atlas = SimpleNamespace(name="a", version=1, simulated=False)
+    gene = info("measured:Gad1", unit="log1p expected counts per spot area")
+    fine = section_info(n_cells=4, unit="expected counts per spot area")
+    said = words_of(atlas, "s", [fine], gene).lines  # type: ignore[arg-type]  # a stand-in
+    assert said[:2] == ("S, 4 subspots", "Enhanced, not measured")
+    spots = words_of(atlas, "s", [section_info(radius=50.0)], gene).lines  # type: ignore[arg-type]
+    assert spots[:2] == ("S, 3 spots", "Measured")
 
 
 def test_a_dark_palette_gives_a_dark_page(tiny: TileRenderer) -> None:

@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from backend.core.data import SectionInfo
+from backend.core.geometry import Bounds, Slot
+
+
+def info(**more: Any) -> SectionInfo:
+    plain: dict[str, Any] = {
+        "id": "s", "title": "S", "dataset": "", "technology": "", "species": "", "first": 4,
+        "n_cells": 3, "slot": Slot(0, 0, 0), "origin": (0.0, 0.0), "side": 100.0,
+        "extent": Bounds(0, 0, 9, 9), "radius": 5.0, "n_genes": 1,
+    }  # fmt: skip
+    return SectionInfo(**{**plain, **more})
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({}, "cell"),
+        ({"radius": 50.0}, "spot"),
+        ({"radius": 0.5, "xy_unit": "px", "notes": ("Spots as measured.",)}, "spot"),
+        ({"radius": 25.0, "unit": "expected counts per spot area"}, "subspot"),
+        ({"radius": 25.0, "unit": "counts shared out"}, "subspot"),
+        ({"radius": 50.0, "xy_unit": "px"}, "cell"),
+    ],
+)
+def test_rows_of_a_section_are_called_what_they_are(more: dict[str, Any], said: str) -> None:
+    assert info(**more).noun == said
+
+
+def test_a_section_owns_the_rows_after_its_first() -> None:
+    assert info().rows == slice(4, 7)
