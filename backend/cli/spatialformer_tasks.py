@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from backend.cli.console import command, context, say, show
 from backend.core.errors import BadRequest, StoreExists
+from backend.core.settings import Settings
 
 if TYPE_CHECKING:
     from backend.core.data import SectionData
@@ -33,6 +34,7 @@ def add_verbs(verbs: Any) -> None:
         "--query", type=Path, metavar="CELLS.h5ad", help="other cells, also dissociated ones"
     )
     colocalise.add_argument("--no-embedding", action="store_true", help="expression only")
+    colocalise.add_argument("--no-transformer", action="store_true", help="seconds less")
     perturb = command(
         verbs,
         "perturb",
@@ -45,6 +47,9 @@ def add_verbs(verbs: Any) -> None:
     perturb.add_argument("--types", required=True, help="names of two types, by a comma")
     perturb.add_argument("--pairs", type=Path, metavar="FILE", help="ligands and receptors")
     perturb.add_argument("--rate", type=float, default=0.05, help="false discovery rate")
+    perturb.add_argument(
+        "--forward", action="store_true", help="also remove genes and ask the transformer"
+    )
     annotate = command(
         verbs,
         "annotate",
@@ -69,6 +74,9 @@ def _add_common(parser: argparse.ArgumentParser, out: str) -> None:
     parser.add_argument("--label", default="label:type")
     parser.add_argument("--region", default="", help="label:region=L5,L6 for cells of some regions")
     parser.add_argument("--radius", type=float, default=30.0, help="of neighbours, um")
+    parser.add_argument(
+        "--checkpoint", type=Path, help="transformer; the one in the data folder where left out"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true", help="for programs: all figures")
 
@@ -76,15 +84,16 @@ def _add_common(parser: argparse.ArgumentParser, out: str) -> None:
 def run_colocalise(args: argparse.Namespace) -> None:
     """Predict partners and write a folder: atlas.zarr, colocalise.json, colocalise.csv."""
     # scikit-learn is loaded here, not for every command.
-    from backend.models.spatialformer.tasks import ColocaliseParams
+    from backend.models.spatialformer.colocalise import ColocaliseParams
     from backend.runs.partners import colocalise_atlas, write_partners
 
     _refuse(args.out)
-    params = ColocaliseParams(args.radius, not args.no_embedding)
+    params = ColocaliseParams(args.radius, not args.no_embedding, not args.no_transformer)
     query = _query(args.query) if args.query else None
     section, result = colocalise_atlas(
-        args.atlas, args.section, args.label, _chosen(args), params, context(args.seed), query
-    )
+        args.atlas, args.section, args.label, _chosen(args), params, context(args.seed), query,
+        _transformer(args),
+    )  # fmt: skip
     args.out.mkdir(parents=True)
     write_partners(args.out, section, result)
     say(f"Wrote {args.out}.")
@@ -93,15 +102,16 @@ def run_colocalise(args: argparse.Namespace) -> None:
 
 def run_perturb(args: argparse.Namespace) -> None:
     """Test gene pairs and write the table."""
-    from backend.models.spatialformer.tasks import PerturbParams
+    from backend.models.spatialformer.perturb import PerturbParams
     from backend.runs.partners import perturb_atlas, write_gene_pairs
 
     _refuse(args.out)
     a, _, b = args.types.partition(",")
-    params = PerturbParams(a.strip(), b.strip() or a.strip(), args.radius, args.rate)
+    params = PerturbParams(a.strip(), b.strip() or a.strip(), args.radius, args.rate, args.forward)
     result = perturb_atlas(
-        args.atlas, args.section, args.label, _chosen(args), params, context(args.seed), args.pairs
-    )
+        args.atlas, args.section, args.label, _chosen(args), params, context(args.seed), args.pairs,
+        _transformer(args),
+    )  # fmt: skip
     write_gene_pairs(args.out, result.figures)
     say(f"Wrote {args.out}.")
     show(dict(result.figures), args.json, _pairs_text)
@@ -128,6 +138,14 @@ def _probe_text(figures: dict[str, Any]) -> str:
     ]
     counts = sorted(figures["counts"].items(), key=lambda item: -item[1])
     return "\n".join([*lines, *(f"  {name}: {n:,}" for name, n in counts[:SHOWN])])
+
+
+def _transformer(args: argparse.Namespace) -> Path | None:
+    """Return the checkpoint that is named, or the one of this installation where it has one."""
+    if args.checkpoint is not None:
+        return Path(args.checkpoint)
+    kept = Settings.from_environment().transformer
+    return kept if (kept / "card.json").is_file() else None
 
 
 def _refuse(out: Path) -> None:
@@ -166,7 +184,8 @@ def _partners_text(figures: dict[str, Any]) -> str:
     for row in figures["niche"][:SHOWN]:
         seen = "" if row["observed"] is None else f", observed {row['observed']:.2f}"
         lines.append(f"  {row['name']}: predicted {row['predicted']:.2f}{seen}")
-    return "\n".join([*lines, *(f"Note: {w}" for w in figures["warnings"])])
+    notes = [*figures["transformer"], *figures["warnings"]]
+    return "\n".join([*lines, *(f"Note: {w}" for w in notes)])
 
 
 def _pairs_text(figures: dict[str, Any]) -> str:
@@ -180,4 +199,21 @@ def _pairs_text(figures: dict[str, Any]) -> str:
                                  ("ligand-receptor", row["is_ligand_receptor"])) if on]  # fmt: skip
         lines.append(f"  {row['gene_a']} and {row['gene_b']}: z {row['z']:.1f}, q {row['q']:.2g}, "
                      f"risk ratio {row['risk_ratio']:.2f} {' '.join(marks)}".rstrip())  # fmt: skip
-    return "\n".join([*lines, figures["spill"]["said"], figures["how_to_read"]["q"]])
+    said = [figures["spill"]["said"], figures["how_to_read"]["q"]]
+    return "\n".join([*lines, *said, *_forward_lines(figures["forward"])])
+
+
+def _forward_lines(forward: dict[str, Any] | None) -> list[str]:
+    if forward is None:
+        return []
+    head = (
+        f"Forward, by removing genes: {forward['n_tested']:,} pairs that at least 20 of "
+        f"{forward['n_contacts']:,} contacts show, {forward['n_called']:,} called, "
+        f"{forward['seconds']:,.0f} s."
+    )
+    rows = [
+        f"  {r['gene_a']} and {r['gene_b']}: effect {r['effect']:+.2g}, z {r['z']:.1f}, "
+        f"q {r['q']:.2g}, {r['support']} contacts"
+        for r in forward["rows"][:SHOWN]
+    ]
+    return [head, *rows, forward["said"]]

@@ -56,6 +56,11 @@ class Settings:
         return self.data / "checkpoints"
 
     @property
+    def transformer(self) -> Path:
+        """Checkpoint of the transformer of genes in cells."""
+        return self.checkpoints / "spatialformer_small"
+
+    @property
     def uploads(self) -> Path:
         """Folder of uploads, one folder each."""
         return self.data / "uploads"

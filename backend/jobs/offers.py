@@ -23,9 +23,12 @@ _PANEL = (
     "draws", "seed",
 )  # fmt: skip
 _FACTORS = ("factors", "domains", "hold", "truth", "checks", "sets", "landmarks", "seed")
-_PARTNERS = ("label", "radius_um", "polygon", "cell", "cells", "region", "extra", "seed")
+_PARTNERS = (
+    "label", "radius_um", "polygon", "cell", "cells", "region", "extra", "transformer", "seed",
+)  # fmt: skip
 _GENE_PAIRS = (
-    "label", "a", "b", "table", "polygon", "cell", "cells", "region", "radius_um", "rate", "seed",
+    "label", "a", "b", "table", "polygon", "cell", "cells", "region", "radius_um", "rate",
+    "forward", "seed",
 )  # fmt: skip
 _WEIGH = ("clusters", "seeds", "align", "truth", "empty", "seed")
 _ENHANCE = (

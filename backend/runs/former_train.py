@@ -25,6 +25,7 @@ from backend.models.spatialformer.transformer.keep import (
 )
 from backend.models.spatialformer.transformer.prior import gene_graph, learn_prior, put_prior
 from backend.models.spatialformer.transformer.size import small
+from backend.models.spatialformer.transformer.sketch import sketch
 from backend.models.spatialformer.transformer.train import (
     Training,
     TrainParams,
@@ -115,7 +116,8 @@ def _about(
         "parameters": asdict(params),
         "data": [
             {"name": lesson.name, "cells": lesson.cells.n_cells,
-             "cells_with_transcripts": int(lesson.seen.sum())}
+             "cells_with_transcripts": int(lesson.seen.sum()),
+             "sketch": sketch(lesson.cells)}
             for lesson in corpus.lessons
         ],
         "licences": sorted({str(e.get("licence", "not stated")) for e in gathered.entries}),

@@ -2,10 +2,11 @@
 
 ``colocalise_atlas`` -> figures: ``types``, ``matrix`` and ``observed`` (log odds by type),
 ``matrix_r``, ``niche`` [{name, predicted, observed}], ``jsd``, ``query``, ``partners``, ``auc``
-{method: {hard, easy, within}}, ``auc_by_radius``, ``composition_jsd``, ``tested_on``, ``warnings``.
+{method: {hard, easy, within}}, ``auc_by_radius``, ``takes``, ``transformer`` (sentences),
+``composition_jsd``, ``tested_on``, ``warnings``.
 ``perturb_atlas`` -> ``a``, ``b``, ``n_contacts``, ``n_tested``, ``rate``, ``rows`` [{gene_a,
 gene_b, u, z, p, q, effect, risk_ratio, is_same, is_spill, is_ligand_receptor}], ``spill``,
-``network``, ``warnings``.
+``forward`` (the transformer's, or None), ``network``, ``warnings``.
 """
 
 from __future__ import annotations
@@ -25,12 +26,9 @@ from backend.analysis.selection import inside
 from backend.core.data import Label, SectionData, TaskResult
 from backend.core.errors import BadRequest, UnknownCell
 from backend.core.job import RunContext
-from backend.models.spatialformer.tasks import (
-    ColocaliseParams,
-    PerturbParams,
-    colocalise,
-    perturb,
-)
+from backend.models.spatialformer.colocalise import ColocaliseParams, colocalise
+from backend.models.spatialformer.perturb import PerturbParams, perturb
+from backend.models.spatialformer.transformer.keep import load_pretrained
 from backend.runs.contacts import label_key, regions_of, usable_sections
 from backend.runs.tables import beside, safe_text
 from backend.store.atlas import Atlas
@@ -39,7 +37,8 @@ from backend.store.write import AtlasWriter, plan_of
 #: Columns of the tables, in order.
 PAIR_COLUMNS = (
     "gene_a", "gene_b", "u", "expected", "z", "p", "q", "effect", "risk_ratio", "called",
-    "is_same", "is_spill", "is_ligand_receptor", "q_ligand_receptor",
+    "is_same", "is_spill", "is_ligand_receptor", "q_ligand_receptor", "forward_effect",
+    "forward_z", "forward_q",
 )  # fmt: skip
 
 
@@ -107,6 +106,7 @@ def colocalise_atlas(
     params: ColocaliseParams | None = None,
     ctx: RunContext | None = None,
     query: SectionData | None = None,
+    checkpoint: Path | None = None,
 ) -> tuple[SectionData, TaskResult]:
     """Return a section of an atlas and the predicted partners of its chosen cells.
 
@@ -114,10 +114,12 @@ def colocalise_atlas(
     ----------
     query : SectionData, optional
         Cells from elsewhere, such as dissociated ones, whose partners are asked for instead.
+    checkpoint : Path, optional
+        Of a transformer that is shown beside the others, and used where it wins.
 
     Raises
     ------
-    UnknownSection, UnknownLayer, UnknownCell, BadRequest, TooFewCells
+    UnknownSection, UnknownLayer, UnknownCell, BadRequest, BadCheckpoint, TooFewCells
     """
     atlas = Atlas.open(atlas_path)
     params, ctx = params or ColocaliseParams(), ctx or RunContext()
@@ -128,7 +130,8 @@ def colocalise_atlas(
     if embedding is not None and section_id in embedding.sections:
         values = np.asarray(embedding.values[atlas.section(section_id).rows], dtype=np.float64)
         extra = values * embedding.scale
-    return section, colocalise(section, types, rows, params, ctx, extra, query)
+    pretrained = load_pretrained(checkpoint) if checkpoint and params.transformer else None
+    return section, colocalise(section, types, rows, params, ctx, extra, query, pretrained)
 
 
 def perturb_atlas(
@@ -139,19 +142,21 @@ def perturb_atlas(
     params: PerturbParams,
     ctx: RunContext | None = None,
     table: Path | None = None,
+    checkpoint: Path | None = None,
 ) -> TaskResult:
     """Return the test of gene pairs of two types in a section, or in a region of it.
 
     Raises
     ------
-    UnknownSection, UnknownLayer, BadRequest, BadFile, TooFewCells
+    UnknownSection, UnknownLayer, BadRequest, BadFile, BadCheckpoint, NoSharedGenes, TooFewCells
     """
     atlas = Atlas.open(atlas_path)
     section, types = _read(atlas, section_id, label, params.radius_um)
     within = np.full(section.n_cells, chosen.is_empty)
     within[chosen_rows(atlas, section_id, chosen)] = True
     known = None if table is None else ligand_pairs(table, section.genes)
-    return perturb(section, types, within, params, ctx or RunContext(), known)
+    pretrained = load_pretrained(checkpoint) if checkpoint and params.forward else None
+    return perturb(section, types, within, params, ctx or RunContext(), known, pretrained)
 
 
 def ligand_pairs(table: Path, genes: Sequence[str]) -> Callable[[str, str], bool]:
@@ -215,10 +220,12 @@ def write_gene_pairs(path: Path, figures: Mapping[str, Any]) -> None:
         )
         file.write("# block permutation (150 um), Benjamini-Hochberg over all pairs; "
                    f"{figures['spill']['said']}\n")  # fmt: skip
+        if figures["forward"]:
+            file.write(f"# forward: {figures['forward']['said']}\n")
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(PAIR_COLUMNS)
         for row in figures["rows"]:
-            writer.writerow([_cell(row[c]) for c in PAIR_COLUMNS])
+            writer.writerow([_cell(row.get(c)) for c in PAIR_COLUMNS])
 
 
 def _cell(value: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backend.core.errors import BadRequest
@@ -28,13 +29,13 @@ class Rows:
 def find_partners(work: Work) -> Mapping[str, Any]:
     """Predict partners: an atlas of the section with layers, the figures, and a table by type."""
     # scikit-learn is loaded here, in the process of the job.
-    from backend.models.spatialformer.tasks import ColocaliseParams
+    from backend.models.spatialformer.colocalise import ColocaliseParams
     from backend.runs.partners import colocalise_atlas, write_partners
 
     asked = work.job.params
     section, result = colocalise_atlas(
         work.atlas, one_section(work), text_of(asked, "label", MAIN_LABEL), chosen(work),
-        params_of(ColocaliseParams, asked), work.context.part(0, 0.9),
+        params_of(ColocaliseParams, asked), work.context.part(0, 0.9), None, transformer(work),
     )  # fmt: skip
     work.context.step(0.92, "Writing the section")
     write_partners(work.folder, section, result)
@@ -52,7 +53,7 @@ def find_partners(work: Work) -> Mapping[str, Any]:
 def gene_pairs(work: Work) -> Mapping[str, Any]:
     """Test gene pairs of two types: the figures and a table."""
     from backend.analysis.ligands_table import table_in
-    from backend.models.spatialformer.tasks import PerturbParams
+    from backend.models.spatialformer.perturb import PerturbParams
     from backend.runs.partners import perturb_atlas, write_gene_pairs, write_json
 
     asked = work.job.params
@@ -60,7 +61,7 @@ def gene_pairs(work: Work) -> Mapping[str, Any]:
     table = table_in(work.settings.pairs, name) if name else None
     result = perturb_atlas(
         work.atlas, one_section(work), text_of(asked, "label", MAIN_LABEL), chosen(work),
-        params_of(PerturbParams, asked), work.context, table,
+        params_of(PerturbParams, asked), work.context, table, transformer(work),
     )  # fmt: skip
     write_json(work.folder / "perturb.json", result)
     write_gene_pairs(work.folder / "perturb.csv", result.figures)
@@ -68,6 +69,12 @@ def gene_pairs(work: Work) -> Mapping[str, Any]:
         name: result.figures[name]
         for name in ("a", "b", "n_contacts", "n_tested", "n_called", "n_called_clean")
     }
+
+
+def transformer(work: Work) -> Path | None:
+    """Return the checkpoint of the transformer of this installation, where it has one."""
+    folder = work.settings.transformer
+    return folder if (folder / "card.json").is_file() else None
 
 
 def one_section(work: Work) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,8 +23,14 @@ PENALTIES = (0.001, 0.01)
 GAIN = 0.005
 #: Names under which figures are shown, in order.
 MODEL, EXTRA = "Pair model", "Pair model with embedding"
+#: The transformer by itself, and what it sees of cells as further features of the pair model.
+TRANSFORMER, WITH_TRANSFORMER = "Transformer", "Pair model with transformer"
 BILINEAR, QUICK = "With bilinear head", "Closed-form bilinear"
 LOGISTIC, COSINE, FREQUENCY = "Logistic on components", "Cosine of components", "Pairs of clusters"
+
+
+#: Scores of pairs (a, b) of rows.
+Scores = Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.float64]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +89,7 @@ def compare(
     extra: NDArray[np.floating] | None = None,
     more: bool = True,
     bilinear: bool = False,
+    also: Mapping[str, Scores] | None = None,
 ) -> dict[str, dict[str, dict[str, float]]]:
     """Return hard, easy and within-pair AUC by radius ("10", "30") and by method.
 
@@ -102,6 +109,8 @@ def compare(
         Also the logistic regression on components.
     bilinear : bool
         Also the second head.
+    also : mapping of callable (rows, rows) -> scores, optional
+        Other methods by name; rows are of the unseen cells.
     """
     cells = model.describe(test, extra)
     centres, groups = clusters_of([c.h for c in training.cells], seed)
@@ -114,6 +123,8 @@ def compare(
         pairs = sample_pairs(test.xy, seed + 1000, radius, draws=1)
         a, b = cells.rows(pairs.a), cells.rows(pairs.b)
         scores = {MODEL: model.logits(a, b)}
+        for name, method in (also or {}).items():
+            scores[name] = method(pairs.a, pairs.b)
         if both is not None:
             scores[BILINEAR] = both.logits(a, b)
         if plain is not None:
@@ -127,12 +138,17 @@ def compare(
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What held-out stripes of one section say: penalty, figures by radius and method, choice."""
+    """What held-out stripes of one section say.
+
+    penalty : float
+    auc : figures by radius and method; what is used stands first.
+    takes : str
+        Name of the embedding that is used as further features, empty where none wins.
+    """
 
     penalty: float
     auc: dict[str, dict[str, dict[str, float]]]
-    takes_extra: bool
-    extra: dict[str, float]
+    takes: str
 
 
 def judge(
@@ -140,10 +156,25 @@ def judge(
     radii: Sequence[float],
     ctx: RunContext,
     radius: float = RADIUS,
-    extra: NDArray[np.floating] | None = None,
+    extras: Mapping[str, NDArray[np.floating]] | None = None,
+    also: Mapping[str, Scores] | None = None,
 ) -> Judged:
     """Return what to use on a section, and how well that does on its unseen stripes.
 
+    Parameters
+    ----------
+    section : SectionData
+    radii : sequence of float
+    ctx : RunContext
+    radius : float
+        At which embeddings are compared.
+    extras : mapping of (n, e) arrays, optional
+        Embeddings that may become further features; the best is used where it wins.
+    also : mapping of callable (rows, rows) -> scores, optional
+        Other methods that are shown; rows are of the section.
+
+    Notes
+    -----
     The penalty of each stripe's model is the one that is best on the other stripe, so that no
     figure is of a penalty that was chosen by it.
 
@@ -153,31 +184,43 @@ def judge(
         If a stripe has too few pairs.
     """
     splits = stripes(section)
-    trainings, tables, extras = [], [], []
+    trainings, tables = [], []
     for i, split in enumerate(splits):
         ctx.step(i / len(splits), f"Learning without stripe {i + 1} of {len(splits)}")
         training = make_training([split.train], ctx.seed, radius)
         pairs = sample_pairs(split.test.xy, ctx.seed + 500 + i, radius, draws=1)
         tables.append(choose_penalty(training, split.test, pairs))
         trainings.append(training)
-    figures = []
+    figures: list[dict[str, dict[str, dict[str, float]]]] = []
+    gains: list[dict[str, dict[str, float]]] = []
     for i, (split, training) in enumerate(zip(splits, trainings, strict=True)):
         ctx.step((i + 1) / (len(splits) + 1), f"Testing on stripe {i + 1} of {len(splits)}")
         c = _best([t for j, t in enumerate(tables) if j != i])
-        model = fit_pairs(training, c)
-        figures.append(compare(training, model, split.test, radii, ctx.seed))
-        if extra is not None:
-            extras.append(_with_extra(split, extra, c, radius, ctx.seed))
+        methods = {name: _within_split(method, split) for name, method in (also or {}).items()}
+        figures.append(
+            compare(training, fit_pairs(training, c), split.test, radii, ctx.seed, also=methods)
+        )
+        gains.append({name: _with_extra(split, values, c, radius, ctx.seed)
+                      for name, values in (extras or {}).items()})  # fmt: skip
     auc = _mean(figures)
-    takes, gained = False, {}
-    if extras:
-        gained = {k: float(np.mean([e[k] for e in extras])) for k in extras[0]}
-        plain = auc[f"{radius:g}"]
-        takes = sum(gained[k] - plain[MODEL][k] for k in ("hard", "easy")) / 2 > GAIN
-        # What is used stands first.
-        both = {EXTRA: gained, **plain} if takes else {**plain, EXTRA: gained}
-        auc[f"{radius:g}"] = both
-    return Judged(_best(tables), auc, takes, gained)
+    plain = auc[f"{radius:g}"]
+    gained = _mean([{"": g} for g in gains])[""]
+    takes = _winner(plain[MODEL], gained)
+    first = {takes: gained[takes]} if takes else {}
+    auc[f"{radius:g}"] = {**first, MODEL: plain[MODEL], **gained, **plain}
+    return Judged(_best(tables), auc, takes)
+
+
+def _within_split(method: Scores, split: Split) -> Scores:
+    """Return a method of a section as one of the unseen cells of a split."""
+    return lambda a, b: method(split.test_rows[a], split.test_rows[b])
+
+
+def _winner(plain: dict[str, float], gained: Mapping[str, dict[str, float]]) -> str:
+    """Return the embedding with which the mean AUC rises most, and enough; empty if none does."""
+    rise = {n: sum(f[k] - plain[k] for k in ("hard", "easy")) / 2 for n, f in gained.items()}
+    best = max(rise, key=lambda n: rise[n], default="")
+    return best if best and rise[best] > GAIN else ""
 
 
 def _best(tables: Sequence[dict[float, float]]) -> float:

@@ -10,11 +10,8 @@ from scipy.sparse import csr_matrix
 from scipy.special import ndtr
 
 from backend.core.errors import TooFewCells
-from backend.models.spatialformer.genepairs import (
-    GenePairs,
-    find_contacts,
-    gene_pair_tests,
-)
+from backend.models.spatialformer.genepairs import GenePairs, gene_pair_tests
+from backend.models.spatialformer.type_contacts import find_contacts
 
 #: Cells so near adjoin; cells of the ring share surroundings and no transcripts, micrometres.
 ADJACENT, NOT_ADJACENT = 15.0, (25.0, 60.0)
@@ -70,7 +67,7 @@ def spill_test(
         contacts = find_contacts(xy, is_a, is_b, ADJACENT, NOT_ADJACENT)
     except TooFewCells:
         return None
-    pairs = gene_pair_tests(values, contacts, np.flatnonzero(is_a))
+    pairs = gene_pair_tests(values, contacts)
     i, j = _same(pairs)
     if len(i) < 2:
         return None
@@ -87,8 +84,18 @@ def _mean_spread(a: csr_matrix, b: csr_matrix) -> float:
 
     Two of them correlate as the genes do in A times as they do in B.
     """
-    both = [np.corrcoef(x.toarray() + 0.0, rowvar=False) for x in (a, b)]
-    return float(np.sqrt(max(np.nanmean(both[0] * both[1]), 1 / a.shape[1])))
+    product = _correlation(a) * _correlation(b)
+    return float(np.sqrt(max(np.nanmean(product), 1 / a.shape[1])))
+
+
+def _correlation(x: csr_matrix) -> NDArray[np.float64]:
+    """Return the correlation of the columns of sparse values, (g, g); nan where one is constant."""
+    n = x.shape[0]
+    mean = np.asarray(x.mean(axis=0)).ravel()
+    covariance = np.asarray((x.T @ x).todense()) / n - np.outer(mean, mean)
+    spread = np.sqrt(np.maximum(np.diag(covariance), 0.0))
+    spread[spread < 1e-9] = np.nan
+    return np.asarray(covariance / np.outer(spread, spread))
 
 
 def spill_suspects(

@@ -9,13 +9,9 @@ import pytest
 
 from backend.core.errors import TooFewCells
 from backend.models.common.prep import normalised
-from backend.models.spatialformer.genepairs import (
-    GenePairs,
-    _moments,
-    find_contacts,
-    gene_pair_tests,
-)
+from backend.models.spatialformer.genepairs import GenePairs, _moments, gene_pair_tests
 from backend.models.spatialformer.spill import spill_suspects, spill_test
+from backend.models.spatialformer.type_contacts import find_contacts
 from tests.models.spatialformer.planted import contacts, spilled
 
 
@@ -23,7 +19,7 @@ def _tested(seed: int, ratio: float = 1.0) -> GenePairs:
     section, label = contacts(seed, ratio)
     is_a, is_b = label.codes == 0, label.codes == 1
     values = normalised(section.counts, False)
-    return gene_pair_tests(values, find_contacts(section.xy, is_a, is_b), np.flatnonzero(is_a))
+    return gene_pair_tests(values, find_contacts(section.xy, is_a, is_b))
 
 
 def test_moments_are_those_of_all_permutations_within_blocks() -> None:

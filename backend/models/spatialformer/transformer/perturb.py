@@ -1,8 +1,9 @@
 """Forward perturbation: what the score of two cells loses when a gene is taken from each.
 
 For genes i of A and j of B both tokens are removed, what follows closes up, and the pair is scored
-again: n_A n_B forwards. Where the cells meet in the last block only, the n_A shortened first cells
-and n_B shortened second cells are encoded once each, n_A + n_B, and crossed: the same numbers.
+again: n_A n_B forwards. Where the cells are matched, or meet in the last block only, the n_A
+shortened first cells and n_B shortened second cells are encoded once each, n_A + n_B, and crossed:
+the same numbers. A cell that has many neighbours is shortened once for all of them.
 """
 
 from __future__ import annotations
@@ -14,7 +15,12 @@ from numpy.typing import NDArray
 
 from backend.models.spatialformer.transformer.keep import Pretrained
 from backend.models.spatialformer.transformer.network import Former
-from backend.models.spatialformer.transformer.score import pair_scores, together
+from backend.models.spatialformer.transformer.score import (
+    Encoded,
+    cross_scores,
+    encoded,
+    pair_scores,
+)
 from backend.models.spatialformer.transformer.tokens import Ids, genes_each
 
 
@@ -58,10 +64,30 @@ def remove_pairs(pretrained: Pretrained, a: Ids, b: Ids, meta: Ids) -> Removed:
         Genes of both cells in order of rank; what does not fit the model is cut first.
     meta : (4,) int64
     """
-    room = genes_each(pretrained.model.size.longest)
-    a, b = a[:room], b[:room]
-    without = together(pretrained, shortened(a), shortened(b), meta)
-    return Removed(a, b, float(without[-1, -1]), without)
+    return cross_shortened(pretrained, shorten(pretrained, a, meta), shorten(pretrained, b, meta))
+
+
+@dataclass(frozen=True, slots=True)
+class Shortened:
+    """A cell without each of its genes in turn, and last the whole cell, encoded.
+
+    genes : (k,) int64, those that fit the model.
+    """
+
+    genes: Ids
+    states: Encoded
+
+
+def shorten(pretrained: Pretrained, cell: Ids, meta: Ids) -> Shortened:
+    """Return a cell ready to be crossed with others, its lowest ranks cut where it is too long."""
+    kept = cell[: genes_each(pretrained.model.size.longest)]
+    return Shortened(kept, encoded(pretrained, shortened(kept), meta))
+
+
+def cross_shortened(pretrained: Pretrained, a: Shortened, b: Shortened) -> Removed:
+    """Return the scores of two cells without every pair of their genes."""
+    without = cross_scores(pretrained, a.states, b.states)
+    return Removed(a.genes, b.genes, float(without[-1, -1]), without)
 
 
 def remove_pairs_one_by_one(model: Former, a: Ids, b: Ids, meta: Ids) -> Removed:

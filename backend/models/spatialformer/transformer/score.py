@@ -122,13 +122,18 @@ def embed_cells(
         return state_of(model, [read.cells.of(r)[:room] for r in rows], read.meta).numpy()
 
     batches = _alike(np.minimum(read.cells.lengths, room))
-    with ThreadPoolExecutor(min(len(os.sched_getaffinity(0)), MOST_THREADS)) as threads:
+    with ThreadPoolExecutor(n_threads()) as threads:
         done = 0
         for rows, found in zip(batches, threads.map(embedded, batches), strict=True):
             ctx.step(done / len(out), f"Embedding {done:,} of {len(out):,} cells")
             out[rows] = found
             done += len(rows)
     return out
+
+
+def n_threads() -> int:
+    """Return how many threads may encode cells at the same time, each by itself."""
+    return min(len(os.sched_getaffinity(0)), MOST_THREADS)
 
 
 def state_of(model: Former, cells: Sequence[Ids], meta: Ids) -> Tensor:
@@ -153,26 +158,58 @@ def _alike(lengths: Ids) -> list[Ids]:
     return [rows for rows in np.split(order, cuts) if len(rows)]
 
 
-def encode(pretrained: Pretrained, cells: Sequence[Ids], meta: Ids) -> tuple[First, Second]:
-    """Return some cells ready to be paired: as first ones and as second ones.
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """Cells ready to be paired: pooled where they are matched, else as first and as second ones."""
+
+    pooled: Tensor | None
+    sides: tuple[First, Second] | None
+
+    @property
+    def count(self) -> int:
+        """Number of cells."""
+        if self.pooled is not None:
+            return len(self.pooled)
+        assert self.sides is not None
+        return len(self.sides[0].cls)
+
+
+def encoded(pretrained: Pretrained, cells: Sequence[Ids], meta: Ids) -> Encoded:
+    """Return some cells ready to be paired.
 
     Parameters
     ----------
     pretrained : Pretrained
-        Of a model whose cells meet in the last block.
+        Of a model with a match, or whose cells meet in the last block.
     cells : sequence of (k,) int64
         Genes in order of rank.
     meta : (4,) int64
     """
     model, room = pretrained.model, genes_each(pretrained.model.size.longest)
     kept = [c[:room] for c in cells]
+    if model.match is not None:
+        return Encoded(state_of(model, kept, meta), None)
     with torch.no_grad():
         sides = []
         for role in (1, 2):
             one = single_input(kept, [meta] * len(kept), model.size.longest, role)
             types = torch.from_numpy(one.types)
             sides.append((before_softmax(model, torch.from_numpy(one.tokens), types), types))
-        return as_first(model, *sides[0]), as_second(model, *sides[1])
+        return Encoded(None, (as_first(model, *sides[0]), as_second(model, *sides[1])))
+
+
+def cross_scores(pretrained: Pretrained, a: Encoded, b: Encoded) -> NDArray[np.float32]:
+    """Return the score of each cell of ``a`` with each of ``b``, (n_a, n_b) float32."""
+    model = pretrained.model
+    if model.match is not None:
+        assert a.pooled is not None
+        assert b.pooled is not None
+        return matched(model.match, a.pooled, b.pooled)
+    assert a.sides is not None
+    assert b.sides is not None
+    there = cross_all(model, a.sides[0], b.sides[1])
+    back = cross_all(model, b.sides[0], a.sides[1])
+    return 0.5 * (there + back.T)
 
 
 def together(
@@ -180,19 +217,11 @@ def together(
 ) -> NDArray[np.float32]:
     """Return the score that each cell of ``a`` lies beside each of ``b``, (n_a, n_b) float32.
 
-    The mean of both orders of the difference of logits, so that the order of two cells never
-    matters. (The published rule takes one of the orders at random where both agree, and the
-    negative one where they do not.)
+    Where CLS tells pairs, the mean of both orders of the difference of logits, so that the order of
+    two cells never matters. (The published rule takes one of the orders at random where both agree,
+    and the negative one where they do not.)
     """
-    model, room = pretrained.model, genes_each(pretrained.model.size.longest)
-    if model.match is not None:
-        one, two = (state_of(model, [c[:room] for c in cells], meta) for cells in (a, b))
-        return matched(model.match, one, two)
-    first_a, second_a = encode(pretrained, a, meta)
-    first_b, second_b = encode(pretrained, b, meta)
-    there = cross_all(model, first_a, second_b)
-    back = cross_all(model, first_b, second_a)
-    return 0.5 * (there + back.T)
+    return cross_scores(pretrained, encoded(pretrained, a, meta), encoded(pretrained, b, meta))
 
 
 def matched(match: Match, one: Tensor, two: Tensor) -> NDArray[np.float32]:

@@ -11,13 +11,9 @@ from backend.core.errors import BadRequest, TooFewCells
 from backend.core.job import RunContext
 from backend.core.layers import LayerKey
 from backend.models.spatialformer.annotate import annotate
+from backend.models.spatialformer.colocalise import ColocaliseParams, colocalise
+from backend.models.spatialformer.perturb import PerturbParams, perturb
 from backend.models.spatialformer.probe import fit_probe, macro_f1
-from backend.models.spatialformer.tasks import (
-    ColocaliseParams,
-    PerturbParams,
-    colocalise,
-    perturb,
-)
 from tests.models.spatialformer.planted import contacts, patches
 
 
