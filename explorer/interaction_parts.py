@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 RADIUS = 30.0
 #: Layer of a result that says how likely each cell lies beside the chosen ones.
 PARTNER_LAYER = "score:partner"
+#: Ways to test gene pairs; the second also removes genes from cells and asks the transformer.
+FORWARD = "forward"
+WAYS = (("", "Closed form"), (FORWARD, "And by removal, about a minute"))
 WHAT_PARTNERS = (
     "From expression alone: which cells are likely to lie within 30 µm of the chosen ones. It "
     "learns from one part of the section and is tested on another, beside plain methods."
@@ -91,6 +94,7 @@ def run_genes(
     table: str,
     lasso: Any,
     radius: float = RADIUS,
+    forward: bool = False,
 ) -> list[Child]:
     """Return the button that starts a test of gene pairs, and what it is on."""
     problem, entry = _section_problem(backend, section, label)
@@ -98,6 +102,8 @@ def run_genes(
         return [html.Span(problem or "Choose two types.", className="s t2")]
     params: dict[str, Any] = {"label": label, "a": pair[0], "b": pair[1], "table": table or ""}
     params["radius_um"] = radius
+    if forward:
+        params["forward"] = True
     said = "In the whole section."
     if lasso and lasso.get("section") == section:
         params["polygon"] = json.dumps(lasso["polygon"])
@@ -195,7 +201,8 @@ def partners_part(found: Mapping[str, Any], section: str) -> list[Child]:
 
 def trust_part(found: Mapping[str, Any]) -> list[Child]:
     """Return the figures beside plain methods, and every warning."""
-    return [*trust_table(found), *(note(w) for w in found["warnings"])]
+    said = [html.P(line, className="s t2") for line in found["transformer"]]
+    return [*trust_table(found), *said, *(note(w) for w in found["warnings"])]
 
 
 def trust_side(found: Mapping[str, Any]) -> list[Child]:
@@ -226,6 +233,19 @@ def empty_words(found: Mapping[str, Any]) -> list[Child]:
         "about 3, are found with a few hundred contacts."
     )
     return [note(text)]
+
+
+def forward_notes(found: Mapping[str, Any]) -> list[Child]:
+    """Return what removal from the transformer says and how far to trust it, where it was asked."""
+    forward = found["forward"]
+    if forward is None:
+        return []
+    called = (
+        f"By removal: {words.plural(forward['n_tested'], 'gene pair')} tested, "
+        f"{forward['n_called']:,} called. {forward['said']}"
+    )
+    trusted = forward["trusted"]
+    return [note(called, "help" if trusted else "warn", "" if trusted else "warn")]
 
 
 def warning_notes(lines: Sequence[str]) -> list[Child]:

@@ -1,8 +1,8 @@
 """Results of co-localisation and of gene-pair tests as the view takes them.
 
 ``colocalise`` -> ``types``, ``matrix``, ``observed``, ``niche``, ``jsd``, ``query``, ``model``,
-``methods``, ``measures``, ``tested_on``, ``warnings``. ``perturb`` -> ``a``, ``b``, ``rows``,
-``rate``, ``n_contacts``, ``n_tested``, ``warnings``.
+``methods``, ``measures``, ``tested_on``, ``transformer``, ``warnings``. ``perturb`` -> ``a``,
+``b``, ``rows``, ``rate``, ``n_contacts``, ``n_tested``, ``forward``, ``warnings``.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ def read_partners(found: Mapping[str, Any]) -> dict[str, Any] | None:
         "methods": methods,
         "measures": MEASURES,
         "tested_on": found.get("tested_on", ""),
+        "transformer": list(found.get("transformer") or ()),
         "warnings": list(found.get("warnings") or ()),
     }
 
@@ -52,6 +53,7 @@ def read_gene_pairs(found: Mapping[str, Any]) -> dict[str, Any] | None:
         flags = [SAME] if row.get("is_same") else []
         flags += [SPILL] if row.get("is_spill") else []
         kept = {key: row[key] for key in ("gene_a", "gene_b", "effect", "z", "q")}
+        kept |= {key: row.get(key) for key in ("forward_z", "forward_q")}
         rows.append({**kept, "flags": flags,
                      "is_ligand_receptor": bool(row.get("is_ligand_receptor"))})  # fmt: skip
     spill = found.get("spill") or {}
@@ -65,5 +67,6 @@ def read_gene_pairs(found: Mapping[str, Any]) -> dict[str, Any] | None:
         "rate": float(found.get("rate", 0.05)),
         "n_contacts": found["n_contacts"],
         "n_tested": found["n_tested"],
+        "forward": found.get("forward"),
         "warnings": warnings,
     }

@@ -14,6 +14,11 @@ from explorer.interaction_state import InteractionsAt, write_at
 
 #: Rows of a table that are drawn; the file holds all.
 MOST_ROWS = 60
+#: Head of the column of the transformer, and what it says.
+BY_REMOVAL = (
+    "z by removal",
+    "Transformer: both genes removed beyond each by itself, against exchanges of contacting cells",
+)
 
 
 def gene_pair_table(
@@ -24,12 +29,16 @@ def gene_pair_table(
     heads = (
         ("Genes", "A click lays the two over one another"),
         ("Effect", "What the pair adds beyond both genes by themselves, standardised"),
-        ("z", "Against permutations of contacting cells within 150 µm blocks"),
+        (
+            "z",
+            "Against permutations of contacting cells within 150 µm blocks, surroundings taken off",
+        ),
         ("q", f"Benjamini-Hochberg over all pairs; called below {rate:g}"),
+        *((BY_REMOVAL,) if _has_forward(rows) else ()),
         ("What to know", "Ligands and receptors, and signs of spilled transcripts"),
     )
     head = html.Tr([html.Th(word, title=title) for word, title in heads])
-    body = [_gene_row(r, at, rate) for r in ranked[:MOST_ROWS]]
+    body = [_gene_row(r, at, rate, _has_forward(rows)) for r in ranked[:MOST_ROWS]]
     parts: list[Child] = [html.Table([html.Thead(head), html.Tbody(body)])]
     if len(ranked) > MOST_ROWS:
         more = f"{words.count(len(ranked) - MOST_ROWS)} more pairs are in the table (CSV)."
@@ -37,7 +46,13 @@ def gene_pair_table(
     return parts
 
 
-def _gene_row(row: Mapping[str, Any], at: InteractionsAt, rate: float) -> html.Tr:
+def _has_forward(rows: Sequence[Mapping[str, Any]]) -> bool:
+    return any(r.get("forward_q") is not None for r in rows)
+
+
+def _gene_row(
+    row: Mapping[str, Any], at: InteractionsAt, rate: float, has_forward: bool
+) -> html.Tr:
     genes = (row["gene_a"], row["gene_b"])
     to = write_at(replace(at, genes=None if at.genes == genes else genes))
     name = html.Button(
@@ -54,9 +69,18 @@ def _gene_row(row: Mapping[str, Any], at: InteractionsAt, rate: float) -> html.T
         f"{row['effect']:+.3g}".replace("-", "−"),
         words.signed(row["z"], 1),
         html.B(q) if row["q"] < rate else q,
+        *([_by_removal(row, rate)] if has_forward else []),
         html.Span(tags, className="row wrap tight"),
     ]
     return html.Tr([html.Td(c) for c in cells], className="sel" if at.genes == genes else "")
+
+
+def _by_removal(row: Mapping[str, Any], rate: float) -> Child:
+    """Return z and q of the transformer, or that too few contacts show both genes."""
+    if row.get("forward_q") is None:
+        return html.Span("too few", className="t3", title="Under 20 contacts show both genes")
+    shown = f"{words.signed(row['forward_z'], 1)} (q {row['forward_q']:.2g})"
+    return html.B(shown) if row["forward_q"] < rate else shown
 
 
 def trust_table(found: Mapping[str, Any]) -> list[Child]:

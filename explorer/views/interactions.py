@@ -22,12 +22,15 @@ from explorer.interaction_figures import (
     volcano_figure,
 )
 from explorer.interaction_parts import (
+    FORWARD,
     PARTNER_LAYER,
     RADIUS,
+    WAYS,
     WHAT_GENES,
     WHAT_PARTNERS,
     empty_words,
     first_types,
+    forward_notes,
     gene_summary,
     partner_summary,
     partners_part,
@@ -63,7 +66,7 @@ LABEL, FIRST, SECOND, TABLE = (f"interactions-{n}" for n in ("label", "first", "
 RUN_PARTNERS, RUN_GENES = "interactions-run-partners", "interactions-run-genes"
 HEAD, NOTES, BODY, SIDE = (f"interactions-{n}" for n in ("head", "notes", "body", "side"))
 FIGURE, LEFT = "interactions-figure", "interactions-left"
-REACH = "interactions-radius"
+REACH, HOW = "interactions-radius", "interactions-how"
 TROUBLE = {
     "colocalise": "Partners could not be found",
     "perturb": "Gene pairs could not be tested",
@@ -95,6 +98,7 @@ def layout(backend: Backend) -> Component:
                 labelled("First type", choice(FIRST, none, "")),
                 labelled("Second type", choice(SECOND, none, "")),
                 labelled("Ligands and receptors", choice(TABLE, tables, tables[-1][0])),
+                labelled("Tested", choice(HOW, list(WAYS), "")),
             ],
             className="toolform",
         ),
@@ -172,15 +176,16 @@ def register(app: Dash, backend: Backend) -> None:
         Input(TABLE, "value"),
         Input(ids.LASSO, "data"),
         Input(REACH, "value"),
+        Input(HOW, "value"),
     )
     def offer_genes(tool: Any, label: Any, *chosen: Any) -> Any:
         if using_of(tool, NAME) is None:
             return no_update
-        first, second, table, lasso, radius = chosen
+        first, second, table, lasso, radius, how = chosen
         pair = (str(first or ""), str(second or ""))
         return run_genes(
             backend, str(tool["section"]), str(label or ""), pair, str(table or ""), lasso,
-            float(radius or RADIUS),
+            float(radius or RADIUS), how == FORWARD,
         )  # fmt: skip
 
     follow(app, backend, NAME, TROUBLE, opened=lambda job: _opened(backend, job))
@@ -269,7 +274,7 @@ def _genes(
         takes(at.job, FIGURE if part != "table" else ""),
         _line(gene_summary(found)),
     ]
-    notes = [*warning_notes(found["warnings"]), *empty_words(found)]
+    notes = [*warning_notes(found["warnings"]), *empty_words(found), *forward_notes(found)]
     if part == "network":
         figure = network_figure(found["rows"], found["a"], found["b"], found["rate"])
     else:

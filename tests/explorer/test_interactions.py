@@ -21,6 +21,7 @@ from explorer.interaction_parts import (
     PARTNER_LAYER,
     empty_words,
     first_types,
+    forward_notes,
     gene_summary,
     partner_summary,
     partners_part,
@@ -230,3 +231,24 @@ def test_types_that_touch_stand_first(backend: Backend) -> None:
 
 def run_of(parts: Any) -> dict[str, Any]:
     return json.loads(getattr(having(parts, "data-act", "run")[0], "data-value"))
+
+
+def test_removal_from_the_transformer_stands_beside_the_closed_form(genes: dict[str, Any]) -> None:
+    assert forward_notes(read_gene_pairs(genes)) == []
+    rows = [dict(row, forward_z=2.5, forward_q=0.04) for row in genes["rows"][:1]]
+    rows += [dict(row, forward_z=None, forward_q=None) for row in genes["rows"][1:]]
+    forward = {"n_tested": 7, "n_called": 1, "said": "Weak: AUC 0.51.", "trusted": False}
+    found = read_gene_pairs({**genes, "rows": rows, "forward": forward})
+    assert found is not None
+    said = text(forward_notes(found))
+    assert "7 gene pairs tested, 1 called. Weak: AUC 0.51." in said
+    table = text(gene_pair_table(found["rows"], InteractionsAt("j"), 0.05))
+    assert "z by removal" in table
+    assert "+2.5 (q 0.04)" in table
+
+
+def test_a_run_says_whether_genes_are_removed_too(backend: Backend) -> None:
+    names = [o["value"] for o in type_options(backend, "alpha", "label:type")]
+    pair = (names[0], names[1])
+    asked = run_of(run_genes(backend, "alpha", "label:type", pair, "", None, 30.0, True))
+    assert asked["params"]["forward"] is True
