@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import astuple, replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,49 +10,59 @@ import numpy as np
 from dash import Dash, Input, Output, Patch, State, dcc, html, no_update
 from dash.development.base_component import Component
 
-from backend.core.errors import AtlasError
 from backend.core.layers import LayerKey
-from explorer import ids, words
-from explorer.components import Child, empty_state, segments
+from explorer import ids
+from explorer.components import empty_state
 from explorer.plots import config
-from explorer.runs import job_of, run_button, unfinished
+from explorer.runs import job_of, run_button
 from explorer.space_figures import (
     PLANE_TRACE,
-    PLANES,
     SECTION_TRACE,
-    At,
     Nudge,
     brain_figure,
     nudged,
     parse_at,
     plane_corners,
-    slice_figure,
     write_at,
 )
+from explorer.space_parts import (
+    HOW,
+    NAME,
+    NUDGES,
+    PLACE,
+    PUT_BACK,
+    RUN,
+    SAVE,
+    SAVED,
+    cut_buttons,
+    empty_space,
+    held,
+    label_of,
+    laid_over,
+    nudge_fields,
+    nudge_of,
+    records_of,
+    run_box,
+    run_said,
+    where_of,
+)
 from explorer.space_said import corrections_of, near_line, said_of, score_table, span_of
+from explorer.stages import using_of
 from explorer.state import QUERY
 
 if TYPE_CHECKING:
     from backend.service import Backend
 
-NAME = "space"
 TITLE = "Common coordinates"
 HINT = "Sections placed in one brain, with scores"
 GLYPH = "layers"
-JOBS: tuple[tuple[str, str], ...] = (("fusemap", "register"),)
+JOBS: tuple[tuple[str, str], ...] = (PLACE,)
 
 #: Cells drawn, of all sections together.
 POINTS = 20_000
 BRAIN, SLICE, SLIDER = "space-brain", "space-slice", "space-at"
 DRAWN, SHOWN = "space-drawn", "space-shown"
 NEAR, TABLE, CUTS, ABOUT = "space-near", "space-table", "space-cuts", "space-about"
-NUDGES = ("space-turn", "space-right", "space-down", "space-along")
-RUN = "space-run"
-SAVE, SAVED, PUT_BACK = "space-save", "space-saved", "space-put-back"
-HOW = (
-    "python -m backend register ATLAS.zarr --reference DIR places its sections in the Allen CCFv3; "
-    "without --reference they are laid over one another. Then reload this page."
-)
 
 
 def layout(backend: Backend) -> Component:
@@ -62,18 +72,18 @@ def layout(backend: Backend) -> Component:
     if not placed:
         start = run_button("Lay the sections over one another", *JOBS[0], {}, {"sections": []})
         title = "No section has a place in a common brain yet"
-        return html.Div([html.Div(empty_state(title, HOW, [start]), className="sec"), _run_box()])
+        return html.Div([html.Div(empty_state(title, HOW, [start]), className="sec"), run_box()])
     low, high = span_of(placed, "coronal")
     as_png = {"toImageButtonOptions": {"format": "png", "filename": "brain", "scale": 3}}
     brain = dcc.Graph(
         id=BRAIN,
-        figure=_empty("Drawing the brain …"),
+        figure=empty_space("Drawing the brain …"),
         config={**config("brain"), **as_png},
         className="space-graph",
     )
     over = dcc.Graph(
         id=SLICE,
-        figure=_empty("Drawing the slice …"),
+        figure=empty_space("Drawing the slice …"),
         config=config("slice"),
         className="space-graph",
     )
@@ -95,7 +105,7 @@ def layout(backend: Backend) -> Component:
     ]
     return html.Div(
         [
-            _run_box(),
+            run_box(),
             dcc.Store(id=DRAWN),
             dcc.Store(id=SHOWN),
             dcc.Download(id=SAVED),
@@ -104,7 +114,7 @@ def layout(backend: Backend) -> Component:
                     html.Div(
                         [brain, html.Div(knobs, className="space-knobs")], className="space-part"
                     ),
-                    html.Div([over, _nudges()], className="space-part"),
+                    html.Div([over, nudge_fields()], className="space-part"),
                 ],
                 className="space-pictures",
             ),
@@ -112,39 +122,6 @@ def layout(backend: Backend) -> Component:
         ],
         className="space",
     )
-
-
-def _run_box() -> html.Div:
-    return html.Div(id=RUN, **{"aria-live": "polite"})
-
-
-def _nudges() -> html.Div:
-    """Return the fields that move the section on the map, and what saves them."""
-    names = ("Turn, °", "Right, µm", "Down, µm", "Along, µm")
-    fields = [
-        html.Label(
-            [
-                html.Span(name, className="t3"),
-                dcc.Input(
-                    id=identity,
-                    type="number",
-                    step=1 if k == 0 else 25,
-                    value=0,
-                    debounce=0.4,
-                    className="field num",
-                ),
-            ]
-        )
-        for k, (identity, name) in enumerate(zip(NUDGES, names, strict=True))
-    ]
-    acts = html.Div(
-        [
-            html.Button("Save corrections", id=SAVE, className="btn sm", type="button"),
-            html.Button("Put back", id=PUT_BACK, className="btn sm ghost", type="button"),
-        ],
-        className="row tight",
-    )
-    return html.Div([*fields, acts], className="space-nudges row wrap s")
 
 
 def register(app: Dash, backend: Backend) -> None:
@@ -157,7 +134,7 @@ def register(app: Dash, backend: Backend) -> None:
         prevent_initial_call=True,
     )
     def run(tool: Any, jobs: Any) -> Any:
-        if not _is_open(tool):
+        if using_of(tool, NAME) is None:
             return no_update
         return run_said(backend, str(tool["section"]), job_of(jobs, str(tool["using"])))
 
@@ -172,7 +149,7 @@ def register(app: Dash, backend: Backend) -> None:
         prevent_initial_call=True,
     )
     def draw(tool: Any, scene: Any, focus: Any, drawn: Any) -> tuple[Any, ...]:
-        if not _is_open(tool) or not scene:
+        if using_of(tool, NAME) is None or not scene:
             return no_update, no_update, no_update
         key = label_of(backend, str(scene["layer"]))
         only = list((focus or {}).get("codes") or []) if scene["layer"] == str(key) else []
@@ -201,25 +178,25 @@ def register(app: Dash, backend: Backend) -> None:
         prevent_initial_call=True,
     )
     def cut(tool: Any, drawn: Any, scene: Any, shown: Any, *typed: Any) -> tuple[Any, ...]:
-        if not _is_open(tool) or not drawn or not scene:
+        if using_of(tool, NAME) is None or not drawn or not scene:
             return (no_update,) * 13
         at, section = parse_at(str(tool["using"])), str(tool["section"])
         key, records = label_of(backend, str(scene["layer"])), records_of(backend, section)
         placed = [r for r in records if r["status"] == "registered"]
         ours = [r for r in placed if not r["id"].startswith(QUERY)]
         low, high = span_of(placed, at.plane)
-        found, over = _over(backend, section, key, at.nudge)
-        position = _held(_where(at, found), low, high)
+        found, over = laid_over(backend, section, key, at.nudge)
+        position = held(where_of(at, found), low, high)
         patch = _patched(
             backend, key, at.plane, position, found, at.nudge, section.startswith(QUERY)
         )
         # What is being typed meanwhile is left alone, and so is a table that stays the same.
-        fields = [no_update] * 4 if _nudge(typed) == at.nudge else astuple(at.nudge)
+        fields = [no_update] * 4 if nudge_of(typed) == at.nudge else astuple(at.nudge)
         now = [position, section, drawn]
         same = bool(shown) and list(shown)[1:] == now[1:]
         table = no_update if same else score_table(records, section)
         near = near_line(ours, at.plane, position)
-        return (patch, over, _cuts(at), low, high, position, now, near, table, *fields)
+        return (patch, over, cut_buttons(at), low, high, position, now, near, table, *fields)
 
     @app.callback(
         Output(ids.STEER, "data", allow_duplicate=True),
@@ -232,9 +209,9 @@ def register(app: Dash, backend: Backend) -> None:
     def moved(
         value: Any, turn: Any, right: Any, down: Any, along: Any, shown: Any, tool: Any
     ) -> Any:
-        if not _is_open(tool) or not shown:
+        if using_of(tool, NAME) is None or not shown:
             return no_update
-        at, nudge = parse_at(str(tool["using"])), _nudge((turn, right, down, along))
+        at, nudge = parse_at(str(tool["using"])), nudge_of((turn, right, down, along))
         if value == shown[0] and nudge == at.nudge:
             return no_update  # nobody moved anything: the fields were set from the link
         return {"using": write_at(replace(at, position_um=float(value), nudge=nudge))}
@@ -261,82 +238,6 @@ def register(app: Dash, backend: Backend) -> None:
         return {"using": write_at(replace(at, nudge=Nudge()))}
 
 
-def _nudge(typed: Sequence[Any]) -> Nudge:
-    return Nudge(*(float(v or 0.0) for v in typed))
-
-
-def _is_open(tool: Any) -> bool:
-    return bool(tool) and tool["tool"] == NAME
-
-
-def records_of(backend: Backend, section: str) -> list[dict[str, Any]]:
-    """Return the records of the atlas's sections, that of an upload on the map before them."""
-    records: list[dict[str, Any]] = backend.space_info()["sections"]
-    if not section.startswith(QUERY):
-        return records
-    own = backend.space_info(section)["sections"]
-    return [*({**record, "id": section} for record in own), *records]
-
-
-def label_of(backend: Backend, layer: str) -> LayerKey:
-    """Return the layer on screen if it is a label, else the atlas's first label of places."""
-    key = LayerKey.parse(layer)
-    labels = backend.atlas_info()["labels"]
-    if key.kind == "label" and key.name in labels:
-        return key
-    return LayerKey("label", "region" if "region" in labels else labels[0])
-
-
-def _where(at: At, found: Mapping[str, Any] | None) -> float | None:
-    """Return the place that the link names, else that of the section on the map."""
-    if at.position_um is not None or found is None or found["record"]["plane"] != at.plane:
-        return at.position_um
-    return float(found["record"]["position_um"])
-
-
-def _held(position_um: float | None, low: float, high: float) -> float:
-    return (low + high) / 2 if position_um is None else min(max(position_um, low), high)
-
-
-def _cuts(at: At) -> html.Div:
-    """Return the choice of a plane; each opens at its middle."""
-    choices = [(f"{name}@", name.capitalize()) for name in PLANES]
-    return segments("Plane", choices, f"{at.plane}@", "using")
-
-
-def _over(
-    backend: Backend, section: str, key: LayerKey, nudge: Nudge
-) -> tuple[Mapping[str, Any] | None, Any]:
-    """Return the section on the map over its slice, and the figure; or why there is none."""
-    try:
-        found = backend.space_slice(section, key)
-    except AtlasError as error:
-        text = error.message if section != "atlas" else "Open a section to see it over its slice."
-        return None, _empty(text)
-    categories = [{"name": c.name, "colour": c.colour} for c in _categories(backend, section, key)]
-    return found, slice_figure(found, categories, nudge)
-
-
-def _categories(backend: Backend, section: str, key: LayerKey) -> Sequence[Any]:
-    try:
-        return backend.layer(section, key).categories
-    except AtlasError:
-        return ()
-
-
-def _empty(text: str) -> dict[str, Any]:
-    blank = {"visible": False}
-    said = {"text": text, "showarrow": False, "xref": "paper", "yref": "paper", "x": 0.5, "y": 0.5,
-            "font": {"color": "#7b8794", "size": 13}}  # fmt: skip
-    return {
-        "data": [],
-        "layout": {
-            "xaxis": blank, "yaxis": blank, "annotations": [said],
-            "paper_bgcolor": "rgba(0,0,0,0)", "plot_bgcolor": "rgba(0,0,0,0)",
-        },
-    }  # fmt: skip
-
-
 def _patched(
     backend: Backend,
     key: LayerKey,
@@ -359,20 +260,3 @@ def _patched(
         for name, axis in (("x", 0), ("y", 2), ("z", 1)):
             patch["data"][trace][name] = xyz[:, axis].tolist()
     return patch
-
-
-def run_said(backend: Backend, section: str, job: Mapping[str, Any] | None) -> Child:
-    """Return the progress or the end of a registration; for an upload, the offer of one."""
-    if job is not None and (job["model"], job["verb"]) == JOBS[0]:
-        parts = unfinished(job, "The sections could not be placed")
-        if parts is not None:
-            return html.Div(parts)
-        result = job.get("result") or {}
-        text = f"{words.plural(result.get('n_registered', 0), 'section')} placed. "
-        link = html.A("Show", href=f"?section={section}&tool={NAME}", className="btn sm pri")
-        return html.Div([text, link], className="sec row s")
-    if not section.startswith(QUERY) or backend.space_info(section)["sections"]:
-        return None
-    offer = run_button("Place this section", *JOBS[0], {}, {"sections": [section]})
-    text = "This upload has no place yet; its predicted regions and its outline can give it one."
-    return html.Div([html.Span(text, className="grow"), offer], className="sec row s")

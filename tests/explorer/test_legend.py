@@ -5,7 +5,7 @@ from typing import Any
 
 from backend.core.layers import Category
 from explorer.legend import groups_of, legend, split_missing, tree
-from explorer.views.selection import pixel_rule
+from explorer.seen import pixel_rule
 from tests.explorer.said import text
 
 REGIONS = (

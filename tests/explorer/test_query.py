@@ -9,8 +9,8 @@ from backend.core.layers import Category, LayerInfo, LayerKey
 from explorer import annotated
 from explorer.annotated import yours_and_atlas
 from explorer.views.jobs import job_button, job_list
-from explorer.views.query import wizard_step
 from explorer.views.search import marked, results_list
+from explorer.wizard import wizard_step
 from tests.explorer.said import having, text
 
 INFO = {"can_annotate": True, "demo_query": True, "keep_hours": 24}

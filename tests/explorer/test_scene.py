@@ -12,10 +12,11 @@ from backend.service import Backend
 from backend.store.write import plan_of, write_atlas
 from explorer.names import distinct, section_names, tissue_names
 from explorer.scene import opening_layer, plane_of
+from explorer.seen import parts_block, range_block
+from explorer.strip import crumbs, distribution_of, path_of, strip_layer, strip_of
 from explorer.views.colour import gene_kinds, option_rows
 from explorer.views.map import deepest_zoom, hover_card
-from explorer.views.sections import crumbs, distribution_of, dock, path_of, strip_layer, strip_of
-from explorer.views.selection import parts_block, range_block
+from explorer.views.sections import dock
 from tests.explorer.said import having, text
 from tests.tiny import tiny_atlas, tiny_section
 

@@ -22,6 +22,7 @@ from explorer.space_figures import (
     slice_figure,
     write_at,
 )
+from explorer.space_parts import label_of
 from explorer.space_said import corrections_of, near_line, score_table
 from explorer.views import space
 from tests.explorer.said import text as said
@@ -123,6 +124,6 @@ def test_without_places_the_tool_says_how_to_make_them(backend: Backend) -> None
 
 
 def test_a_layer_that_is_no_label_is_drawn_by_region(placed: Backend) -> None:
-    assert space.label_of(placed, "imputed:Gad1") == REGION
-    assert space.label_of(placed, "label:type") == LayerKey("label", "type")
+    assert label_of(placed, "imputed:Gad1") == REGION
+    assert label_of(placed, "label:type") == LayerKey("label", "type")
     json.dumps(space.layout(placed).to_plotly_json(), default=lambda c: c.to_plotly_json())
