@@ -49,7 +49,7 @@ SETS = {
     "breast serial": RealSet(("st_breast_serial/st_breast_serial",), 10, stacks=("layer",)),
     "hippocampus": RealSet(("st_mouse_hippocampus/st_mouse_hippocampus",), 15, stacks=("Hippo",)),
     "olfactory bulb": RealSet(
-        (*BULB, "st_mouse_olfactory_bulb/st_mob_rep11_labelled"), 0, truth="region", stacks=("MOB",)
+        (*BULB, "st_mouse_olfactory_bulb/st_mob_rep11_labelled"), 0, truth="region"
     ),
     "mPFC": RealSet((MPFC,), 10, truth="region"),
     "MOp": RealSet((MOP,), 0, stacks=("slice",)),

@@ -6,8 +6,8 @@ it foretells the counts of a cell's neighbours. Domains are hidden Markov random
 levels of genes (``levels``) are added as far as they foretell neighbours no worse.
 
 A spot of an array holds many cells, so that it is a place by itself and may lie in a layer of its
-own width: there, domains are also groups of spots without ties to neighbours, and what is to be
-foretold are genes of the spot itself that were held out.
+own width: there, domains are also groups of spots without ties to neighbours, by shares or by
+their roots, and what is to be foretold are genes of the spot itself that were held out.
 """
 
 from __future__ import annotations
@@ -52,12 +52,15 @@ class Way:
         Part of what counts say by which levels of genes are heeded.
     foretold : float
         Nats per count, of neighbours or of held-out genes.
+    of_roots : bool
+        Whether the start groups roots of shares, which heed small shares, or shares.
     """
 
     rounds: int
     tied: bool
     trust: float
     foretold: float
+    of_roots: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +174,8 @@ def _foretold_by_half(data: Joined, state: State, k: int, seed: int) -> list[Way
         cut = tuple(t[r] for t, r in zip(state.loadings, rows, strict=True))
         data, state = subset(data, rows), replace(state, loadings=cut)
     held = np.random.default_rng([seed, 61]).random(len(data.genes)) < 0.5
-    ways = [Way(r, tied, 0.0, 0.0) for tied in (False, True) for r in ROUNDS]
+    ways = [Way(r, False, 0.0, 0.0, roots) for roots in (True, False) for r in ROUNDS]
+    ways += [Way(r, True, 0.0, 0.0) for r in ROUNDS]
     said = np.zeros(len(ways))
     noisy = not np.all(state.shapes >= SHAPES[1])
     settings = Settings(PASSES, borrow=0.0, overdispersed=noisy, with_scales=False)
@@ -186,7 +190,7 @@ def _foretold_by_half(data: Joined, state: State, k: int, seed: int) -> list[Way
 
 
 def _found(data: Joined, shares: Sequence[Floats], way: Way, k: int, seed: int) -> Field:
-    first = _start(data, shares, way.rounds, k, seed)
+    first = _start(data, shares, way.rounds, k, seed, way.of_roots)
     if way.tied:
         return tie(graph_of(data), kinds_of(shares, seed), first, k)
     likely = np.eye(k)[first]
@@ -194,9 +198,10 @@ def _found(data: Joined, shares: Sequence[Floats], way: Way, k: int, seed: int) 
 
 
 def _start(
-    data: Joined, shares: Sequence[Floats], rounds: int, k: int, seed: int
+    data: Joined, shares: Sequence[Floats], rounds: int, k: int, seed: int, of_roots: bool = True
 ) -> NDArray[np.int64]:
-    found = groups(hellinger(of_places(data, shares, rounds)), k, seed)
+    places = of_places(data, shares, rounds)
+    found = groups(hellinger(places) if of_roots else places, k, seed)
     return np.concatenate(found).astype(np.int64)
 
 
