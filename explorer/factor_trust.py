@@ -147,10 +147,9 @@ def _hidden(hidden: Figures) -> list[Child]:
     where = (
         "in all sections of a data set" if hidden.get("across") == "data sets" else "in a section"
     )
-    said = (
-        f"Mean r over cells of genes that were hidden {where} and imputed. FuseMap's factors: one "
-        "factor analysis of 8; its trained form mixes several."
-    )
+    said = f"Mean r over cells of genes that were hidden {where} and imputed."
+    if "fusemap_r" in known:
+        said += " FuseMap's factors: one factor analysis of 8; its trained form mixes several."
     head = ["Hidden in", *known.values(), "Genes"]
     return [html.H3("Hidden genes"), table(head, rows), html.P(said, className="s t3")]
 

@@ -220,7 +220,8 @@ def _pieces(args: argparse.Namespace) -> Any:
         for name in args.more[1:] or SETS:
             yield from_real(Path(args.more[0]), name, args.seeds, args.keep)
     elif args.part == "cost":
-        yield cost([int(n) for n in args.more] or [20_000, 50_000, 100_000, 500_000])
+        for n in [int(n) for n in args.more] or [20_000, 50_000, 100_000, 200_000, 500_000]:
+            yield cost([n])
     elif args.part == "one-cost":
         yield [one_cost(int(args.more[0]))]
     else:

@@ -101,6 +101,22 @@ def test_a_factor_that_is_not_found_again_or_absent_says_so(
     assert "Nearest neighbours impute hidden genes better" in said
 
 
+def test_trust_says_how_domains_were_found_and_who_imputes_best(
+    figures: dict[str, Any], entries: list[dict[str, Any]]
+) -> None:
+    said = text(result_part(entries, figures, FactorsAt(JOB, "trust")))
+    assert "Domains of cells: 2 rounds of smoothing at the start, neighbours weigh 7.5" in said
+    assert "The best of 7 ways by how well they foretell the counts of neighbours" in said
+    assert "hidden in all sections of a data set" in said
+    assert "FuseMap's factors" in said
+    # A result of before says less, and is still shown.
+    del figures["found_domains"], figures["hidden_genes"]["by_group"]
+    del figures["hidden_genes"]["fusemap_r"], figures["model"]["domains"]
+    said = text(result_part(entries, figures, FactorsAt(JOB, "trust")))
+    assert "Nearest neighbours" in said
+    assert "FuseMap" not in said
+
+
 def test_a_click_on_a_gene_shows_it_denoised(
     figures: dict[str, Any], entries: list[dict[str, Any]]
 ) -> None:

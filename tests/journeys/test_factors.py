@@ -49,6 +49,7 @@ def test_factors_of_sections_are_found_and_read(page: Page, site: Site, keep: Pa
 
     page.get_by_role("radio", name="Trust").click()
     page.get_by_role("heading", name="Held-out counts").wait_for(timeout=PATIENCE)
+    page.screenshot(path=keep / "trust.png")
     page.get_by_role("radio", name="Compare two").click()
     page.get_by_text(re.compile("Their shares go together")).wait_for(timeout=PATIENCE)
     settle(page)
