@@ -24,12 +24,11 @@ shares]; ``r_between`` (K, K) r of shares; ``count`` (factors, tried: list of fa
 weakest_r, stable) or None; ``stack`` (jobs only, see ``factors_stack``); ``noise``
 (overdispersed, shape); ``borrow`` (chosen, gains: what cells borrow from neighbours, in parts of
 the median depth); ``found_domains`` (of spots or cells, ties, chosen and tried: rounds, tied,
-trust, foretold, of_roots); ``model`` {cells, places, domains} and ``baselines`` by name (mixing; ari, nmi,
-silhouette, by_section where there is a truth); ``better_baselines``; ``held_out`` (nats per
-held-out count: factors and NMF); ``hidden_genes`` (genes, across, r, knn_r,
-fusemap_r, by_gene, by_group); ``programs``
-(diversity, coherence); ``gene_sets`` {factor: list of name, size, shared, p, q}; ``warnings``;
-``how_to_read``; ``seconds`` by step.
+trust, foretold, of_roots); ``model`` {cells, places, domains} and ``baselines`` by name (mixing;
+ari, nmi, silhouette, by_section where there is a truth); ``better_baselines``; ``held_out`` (nats
+per held-out count: factors and NMF); ``hidden_genes`` (genes, across, r, knn_r, fusemap_r,
+by_gene, by_group); ``programs`` (diversity, coherence); ``gene_sets`` {factor: list of name, size,
+shared, p, q}; ``warnings``; ``how_to_read``; ``seconds`` by step.
 """
 
 from __future__ import annotations
