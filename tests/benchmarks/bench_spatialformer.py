@@ -117,7 +117,7 @@ def _probe_fold(
     train = [part(whole, r, f"train {i}") for i, r in enumerate(train_rows)]
     test = part(whole, test_rows, "test")
     own = np.concatenate([codes[r] for r in train_rows])
-    sets, tests = feature_sets(train, test)
+    sets, tests = (features.dense() for features in feature_sets(train, test))
     offered = dict(sets), dict(tests)
     profiles, h = fit_profiles(train)
     offered[0]["PCs"], offered[1]["PCs"] = np.concatenate(h), describe(test, profiles)

@@ -2,27 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix, vstack
 
 from backend.core.data import Column, Label, Matrix, Provenance, SectionData, TaskResult
 from backend.core.errors import BadRequest
 from backend.core.job import RunContext
 from backend.core.layers import LayerKey
-from backend.models.common.prep import normalised
+from backend.models.common.prep import gene_statistics, normalised
 from backend.models.spatialformer.card import CARD
 from backend.models.spatialformer.probe import fit_probe
 from backend.models.spatialformer.profiles import describe, fit_profiles
 
 #: Genes below which components only turn the genes round, and are left out.
 LEAST_GENES = 90
+#: Genes of the probe at most, those that vary most where it learns.
+MOST_GENES = 1000
+#: Cells that are made dense at once.
+ROWS = 20_000
 
 Sets = dict[str, NDArray[np.float64]]
 
 
-def feature_sets(train: Sequence[SectionData], query: SectionData) -> tuple[Sets, Sets]:
+@dataclass(frozen=True, slots=True)
+class Features:
+    """Features of some cells, of which the genes are kept sparse.
+
+    genes : (n, g) csr_matrix
+        Log-normalised expression.
+    others : mapping of (n, f) arrays
+    """
+
+    genes: csr_matrix
+    others: Sets
+
+    def dense(self, rows: slice = slice(None)) -> Sets:
+        """Return all sets of features of some cells."""
+        own = {name: x[rows] for name, x in self.others.items()}
+        return {"genes": np.asarray(self.genes[rows].todense(), dtype=np.float64), **own}
+
+    def blocks(self) -> Iterator[Sets]:
+        """Yield all sets of features, a block of cells at a time."""
+        for start in range(0, self.genes.shape[0], ROWS):
+            yield self.dense(slice(start, start + ROWS))
+
+
+def feature_sets(train: Sequence[SectionData], query: SectionData) -> tuple[Features, Features]:
     """Return features of the training cells and of the query: shared genes, and components.
 
     Raises
@@ -32,12 +61,19 @@ def feature_sets(train: Sequence[SectionData], query: SectionData) -> tuple[Sets
     profiles, h = fit_profiles(train)
     place = {g.upper(): i for i, g in enumerate(query.genes)}
     genes = [g for g in profiles.genes if g.upper() in place]
-    sets: Sets = {"genes": np.concatenate([_genes(s, genes) for s in train])}
-    asked: Sets = {"genes": _genes(query, genes)}
+    own = csr_matrix(vstack([_genes(s, genes) for s in train]))
+    kept = _most_variable(own)
     components = describe(query, profiles)
+    sets, asked = Features(own[:, kept], {}), Features(_genes(query, genes)[:, kept], {})
     if len(genes) >= LEAST_GENES:
-        sets["PCs"], asked["PCs"] = np.concatenate(h), components
+        sets.others["PCs"], asked.others["PCs"] = np.concatenate(h), components
     return sets, asked
+
+
+def _most_variable(values: csr_matrix) -> NDArray[np.int64]:
+    """Return the columns of a probe, ascending."""
+    _, sd = gene_statistics(values)
+    return np.sort(np.argsort(-sd, kind="stable")[:MOST_GENES])
 
 
 def annotate(
@@ -67,8 +103,8 @@ def annotate(
     sets, asked = feature_sets(train, query)
     ctx.step(0.4, "Fitting the probe")
     codes = np.concatenate([np.asarray(label.codes, dtype=np.int64) for label in labels])
-    probe = fit_probe(sets, codes, ctx.seed)
-    chance = probe(asked)
+    probe = fit_probe(sets.dense(), codes, ctx.seed)
+    chance = np.concatenate([probe(block) for block in asked.blocks()])
     said = probe.classes[chance.argmax(axis=1)].astype(np.int16)
     categories = labels[0].categories
     columns = (
@@ -91,7 +127,7 @@ def annotate(
     return TaskResult(columns, (matrix,), (), figures, made)
 
 
-def _genes(section: SectionData, genes: Sequence[str]) -> NDArray[np.float64]:
+def _genes(section: SectionData, genes: Sequence[str]) -> csr_matrix:
     place = {g.upper(): i for i, g in enumerate(section.genes)}
-    x = normalised(section.counts, section.is_counts)[:, [place[g.upper()] for g in genes]]
-    return np.asarray(x.todense(), dtype=np.float64)
+    values = normalised(section.counts, section.is_counts)
+    return csr_matrix(values[:, [place[g.upper()] for g in genes]])

@@ -10,7 +10,7 @@ import pytest
 from backend.core.errors import BadRequest, TooFewCells
 from backend.core.job import RunContext
 from backend.core.layers import LayerKey
-from backend.models.spatialformer.annotate import annotate
+from backend.models.spatialformer.annotate import annotate, feature_sets
 from backend.models.spatialformer.colocalise import ColocaliseParams, colocalise
 from backend.models.spatialformer.perturb import PerturbParams, perturb
 from backend.models.spatialformer.probe import fit_probe, macro_f1
@@ -98,6 +98,18 @@ def test_types_of_a_query_without_places_are_named() -> None:
     result = annotate([train], [label], query, RunContext())
     assert (result.columns[0].values == truth.codes).mean() > 0.9
     assert result.columns[1].values.min() >= 0.5 - 1e-6
+
+
+def test_blocks_of_cells_and_fewer_genes_do_not_change_what_a_cell_is_called(monkeypatch) -> None:
+    (train, label), (query, _) = patches(1), patches(2, 300)
+    whole = annotate([train], [label], query, RunContext())
+    monkeypatch.setattr("backend.models.spatialformer.annotate.ROWS", 70)
+    blocks = annotate([train], [label], query, RunContext())
+    assert np.array_equal(whole.columns[0].values, blocks.columns[0].values)
+    monkeypatch.setattr("backend.models.spatialformer.annotate.MOST_GENES", 5)
+    sets, asked = feature_sets([train], query)
+    assert sets.dense()["genes"].shape == (1500, 5)
+    assert asked.dense(slice(0, 2))["genes"].shape == (2, 5)
 
 
 def test_a_probe_needs_two_types() -> None:
