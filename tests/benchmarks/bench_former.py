@@ -100,10 +100,7 @@ def colocalisation(kept: Pretrained, folder: Path, sets: list[str]) -> dict[str,
         runs = [_compared(train, test, extra, learnt, seed) for seed in SEEDS]
         for method in METHODS:
             _say(f"| {name} | {method} | {_cells(runs, method)} |")
-        out[name] = {
-            f"{r:g}": {k: _mean(runs, r, TRANSFORMER, k) for k in ("hard", "easy", "within")}
-            for r in RADII
-        }
+        out[name] = {f"{r:g}": _finite(runs, r) for r in RADII}
     return out
 
 
@@ -124,8 +121,16 @@ def _compared(
     return found
 
 
+def _finite(runs: list[Figures], radius: float) -> dict[str, float]:
+    """Return the figures of the transformer that some pair of clusters has pairs enough for."""
+    own = {k: _mean(runs, radius, TRANSFORMER, k) for k in ("hard", "easy", "within")}
+    return {k: v for k, v in own.items() if np.isfinite(v)}
+
+
 def _mean(runs: list[Figures], radius: float, method: str, key: str) -> float:
-    return round(float(np.nanmean([run[f"{radius:g}"][method][key] for run in runs])), 4)
+    values = np.array([run[f"{radius:g}"][method][key] for run in runs])
+    kept = values[np.isfinite(values)]
+    return round(float(kept.mean()), 4) if len(kept) else float("nan")
 
 
 def _cells(runs: list[Figures], method: str) -> str:
