@@ -110,3 +110,17 @@ def said_of(entries: Sequence[Mapping[str, Any]], everything: str) -> str:
     if len(entries) == 1:
         return f"{entries[0]['title']}: {words.plural(n, 'cell')}"
     return f"{words.plural(len(entries), 'section')}: {words.plural(n, 'cell')}"
+
+
+def section_problem(
+    backend: Backend, section: str, label: str
+) -> tuple[str, Mapping[str, Any] | None]:
+    """Return why nothing can be run on the section on the map, or the section."""
+    if section == MONTAGE or section.startswith((QUERY, "layout:")):
+        return "Open a section of the atlas first.", None
+    if not label:
+        return "The atlas has no label of cells.", None
+    entries = sections_of(backend, section, "section", label, needs_expression=True)
+    if not entries:
+        return "This section lacks expression or the label: open another.", None
+    return "", entries[0]

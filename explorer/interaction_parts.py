@@ -12,12 +12,12 @@ from dash import html
 from backend.core.errors import AtlasError
 from backend.core.layers import LayerKey
 from explorer import words
-from explorer.choices import sections_of
+from explorer.choices import section_problem
 from explorer.components import Child, button, key_values, note, segments
 from explorer.interaction_state import GENE_PARTS, PARTNER_PARTS, InteractionsAt, write_at
 from explorer.interaction_tables import as_good, niche_rows, trust_table
 from explorer.runs import run_button
-from explorer.state import MONTAGE, QUERY, to_section
+from explorer.state import MONTAGE, to_section
 
 if TYPE_CHECKING:
     from backend.service import Backend
@@ -73,7 +73,7 @@ def run_partners(
     backend: Backend, section: str, label: str, lasso: Any, hover: Any, radius: float = RADIUS
 ) -> list[Child]:
     """Return the button that starts a co-localisation, and what it is on."""
-    problem, entry = _section_problem(backend, section, label)
+    problem, entry = section_problem(backend, section, label)
     if entry is None:
         return [html.Span(problem, className="s t2")]
     asked, word, said = asked_of(backend, section, lasso, hover)
@@ -97,7 +97,7 @@ def run_genes(
     forward: bool = False,
 ) -> list[Child]:
     """Return the button that starts a test of gene pairs, and what it is on."""
-    problem, entry = _section_problem(backend, section, label)
+    problem, entry = section_problem(backend, section, label)
     if entry is None or not all(pair):
         return [html.Span(problem or "Choose two types.", className="s t2")]
     params: dict[str, Any] = {"label": label, "a": pair[0], "b": pair[1], "table": table or ""}
@@ -113,20 +113,6 @@ def run_genes(
         "spatialformer", "perturb", params, {"sections": [entry["id"]]},
     )  # fmt: skip
     return [act, html.Span(said, className="s t2")]
-
-
-def _section_problem(
-    backend: Backend, section: str, label: str
-) -> tuple[str, Mapping[str, Any] | None]:
-    """Return why nothing can be run on the section on the map, or the section."""
-    if section == MONTAGE or section.startswith((QUERY, "layout:")):
-        return "Open a section of the atlas first.", None
-    if not label:
-        return "The atlas has no label of cells.", None
-    entries = sections_of(backend, section, "section", label, needs_expression=True)
-    if not entries:
-        return "This section lacks expression or the label: open another.", None
-    return "", entries[0]
 
 
 def type_options(backend: Backend, section: str, label: str) -> list[dict[str, str]]:

@@ -151,6 +151,16 @@ def niche_rows(niche: Sequence[Mapping[str, Any]]) -> html.Table:
     return html.Table([html.Thead(head), html.Tbody(body)], className="wide")
 
 
+def shares_table(rows: Sequence[tuple[str, float, str]], word: str) -> html.Table:
+    """Return names with a bar as long as their share and a figure, the largest first."""
+    head = html.Tr([html.Th("Type"), html.Th(""), html.Th(word, className="r")])
+    body = [
+        html.Tr([html.Td(name), html.Td(_share(share)), html.Td(shown, className="r num")])
+        for name, share, shown in sorted(rows, key=lambda r: -r[1])
+    ]
+    return html.Table([html.Thead(head), html.Tbody(body)], className="wide")
+
+
 def _share(share: float) -> html.Span:
     """Return a bar as long as a share."""
     return html.Span(html.I(style={"width": f"{100 * share:.1f}%"}), className="sharebar")

@@ -24,7 +24,8 @@ _PANEL = (
 )  # fmt: skip
 _FACTORS = ("factors", "domains", "hold", "truth", "checks", "sets", "landmarks", "seed")
 _PARTNERS = (
-    "label", "radius_um", "polygon", "cell", "cells", "region", "extra", "transformer", "seed",
+    "label", "radius_um", "polygon", "cell", "cells", "region", "extra", "transformer", "section",
+    "seed",
 )  # fmt: skip
 _GENE_PAIRS = (
     "label", "a", "b", "table", "polygon", "cell", "cells", "region", "radius_um", "rate",
@@ -48,6 +49,7 @@ OFFERS: Offers = {
     ("soscope", "enhance"): _ENHANCE,
     ("spatialformer", "colocalise"): _PARTNERS,
     ("spatialformer", "perturb"): _GENE_PAIRS,
+    ("spatialformer", "annotate"): ("sections", "label", "seed"),
 }
 
 

@@ -13,6 +13,7 @@ from backend.worker.asked import params_of, text_of
 from backend.worker.work import Work
 
 if TYPE_CHECKING:
+    from backend.core.data import SectionData
     from backend.runs.partners import Chosen
 
 #: Label whose classes are types unless another is asked for.
@@ -26,16 +27,28 @@ class Rows:
     cells: tuple[int, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Sections:
+    """Sections of the atlas that a probe learns from."""
+
+    sections: tuple[str, ...] = ()
+
+
 def find_partners(work: Work) -> Mapping[str, Any]:
-    """Predict partners: an atlas of the section with layers, the figures, and a table by type."""
+    """Predict partners: an atlas of the section with layers, the figures, and a table by type.
+
+    Of cells of the section, or of an upload, which may have no places; ``section`` then names the
+    section of the atlas.
+    """
     # scikit-learn is loaded here, in the process of the job.
     from backend.models.spatialformer.colocalise import ColocaliseParams
     from backend.runs.partners import colocalise_atlas, write_partners
 
     asked = work.job.params
     section, result = colocalise_atlas(
-        work.atlas, one_section(work), text_of(asked, "label", MAIN_LABEL), chosen(work),
-        params_of(ColocaliseParams, asked), work.context.part(0, 0.9), None, transformer(work),
+        work.atlas, section_of(work), text_of(asked, "label", MAIN_LABEL), chosen(work),
+        params_of(ColocaliseParams, asked), work.context.part(0, 0.9), uploaded(work),
+        transformer(work),
     )  # fmt: skip
     work.context.step(0.92, "Writing the section")
     write_partners(work.folder, section, result)
@@ -69,6 +82,61 @@ def gene_pairs(work: Work) -> Mapping[str, Any]:
         name: result.figures[name]
         for name in ("a", "b", "n_contacts", "n_tested", "n_called", "n_called_clean")
     }
+
+
+def name_types(work: Work) -> Mapping[str, Any]:
+    """Name the types of an upload by the probe of labelled sections: figures and a table."""
+    from backend.runs.partners import write_json
+    from backend.runs.probe import probe_file, write_probe
+
+    query = uploaded(work)
+    if query is None:
+        raise BadRequest("The probe names the types of an upload.", "Send inputs.upload.")
+    asked = work.job.params
+    sections = params_of(Sections, asked).sections
+    if not sections:
+        raise BadRequest("The probe learns from sections of the atlas.", "Name them in sections.")
+    label = text_of(asked, "label", MAIN_LABEL)
+    result = probe_file(work.atlas, sections, label, query, work.context)
+    write_json(work.folder / "types.json", result)
+    write_probe(work.folder / "types.csv", query, result)
+    kept = ("n_cells", "n_types", "held_out_macro_f1", "counts")
+    return {name: result.figures[name] for name in kept}
+
+
+def uploaded(work: Work) -> SectionData | None:
+    """Return the one section of the job's upload, with or without places; None without one.
+
+    Raises
+    ------
+    BadRequest
+        If the file holds several sections.
+    """
+    if "upload" not in work.job.inputs:
+        return None
+    from backend.intake.read import read_h5ad
+    from backend.worker.reading import reading
+
+    name = Path(str(work.job.inputs.get("name", "query"))).stem
+    found = read_h5ad(work.upload(), reading(work.note("preflight").get("card", {}), name))
+    if len(found) != 1:
+        raise BadRequest(f"'{name}' holds {len(found)} sections.", "Send a file of one.")
+    return found[0]
+
+
+def section_of(work: Work) -> str:
+    """Return the section of the atlas: the input, or beside an upload the parameter ``section``.
+
+    Raises
+    ------
+    BadRequest
+    """
+    if "upload" not in work.job.inputs:
+        return one_section(work)
+    named = text_of(work.job.params, "section")
+    if not named:
+        raise BadRequest("Partners of an upload lie in a section.", "Name it in section.")
+    return named
 
 
 def transformer(work: Work) -> Path | None:

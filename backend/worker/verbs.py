@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backend.core.errors import BadRequest
-from backend.intake.mapping import ReadMapping, safe_id
+from backend.intake.mapping import safe_id
 from backend.worker.contacts import contacts, ligands
 from backend.worker.enhance import enhance
 from backend.worker.factors import integrate_sections
-from backend.worker.interactions import find_partners, gene_pairs
+from backend.worker.interactions import find_partners, gene_pairs, name_types
 from backend.worker.panel import panel
+from backend.worker.reading import reading
 from backend.worker.register import register
 from backend.worker.weigh import integrate_modalities
 from backend.worker.work import Verbs, Work
@@ -91,22 +92,6 @@ def harmonise(work: Work) -> Mapping[str, Any]:
     return {"labels": list(listed), "matches": listed, "passed_over": len(found["passed_over"])}
 
 
-def reading(card: Mapping[str, Any], name: str) -> ReadMapping:
-    """Return how to read an upload: as its preflight card told its owner."""
-    unit = card.get("xy_unit") or "um"
-    return ReadMapping(
-        dataset=name,
-        title=name.replace("{", "(").replace("}", ")"),
-        xy=card.get("coordinates_in") or None,
-        scale=1000.0 if unit == "mm" else 1.0,
-        xy_unit="px" if unit == "px" else "um",
-        counts=card.get("counts_in") or None,
-        symbol=card.get("genes_in") or None,
-        species="",
-        need_places=False,
-    )
-
-
 def summary(found: Mapping[str, Any]) -> dict[str, Any]:
     """Return the figures of an annotation that the card shows; the rest goes to job.json."""
     figures: Mapping[str, Any] = found["figures"]
@@ -137,4 +122,5 @@ VERBS: Verbs = {
     ("soscope", "enhance"): enhance,
     ("spatialformer", "colocalise"): find_partners,
     ("spatialformer", "perturb"): gene_pairs,
+    ("spatialformer", "annotate"): name_types,
 }

@@ -45,6 +45,13 @@ from explorer.interaction_parts import (
 from explorer.interaction_read import read_gene_pairs, read_partners
 from explorer.interaction_state import InteractionsAt, parse_at, write_at
 from explorer.interaction_tables import gene_pair_table
+from explorer.interaction_uploads import (
+    OF_THE_MAP,
+    run_upload,
+    types_part,
+    types_summary,
+    upload_options,
+)
 from explorer.plots import place
 from explorer.runs import Job, job_of
 from explorer.stages import finished_using, follow, staged, stages_of, using_of
@@ -60,16 +67,18 @@ GLYPH = "net"
 JOBS: tuple[tuple[str, str], ...] = (
     ("spatialformer", "colocalise"),
     ("spatialformer", "perturb"),
+    ("spatialformer", "annotate"),
 )
 
 LABEL, FIRST, SECOND, TABLE = (f"interactions-{n}" for n in ("label", "first", "second", "table"))
 RUN_PARTNERS, RUN_GENES = "interactions-run-partners", "interactions-run-genes"
 HEAD, NOTES, BODY, SIDE = (f"interactions-{n}" for n in ("head", "notes", "body", "side"))
 FIGURE, LEFT = "interactions-figure", "interactions-left"
-REACH, HOW = "interactions-radius", "interactions-how"
+REACH, HOW, WHOSE = (f"interactions-{n}" for n in ("radius", "how", "whose"))
 TROUBLE = {
     "colocalise": "Partners could not be found",
     "perturb": "Gene pairs could not be tested",
+    "annotate": "Types could not be named",
 }
 
 
@@ -85,6 +94,7 @@ def layout(backend: Backend) -> Component:
             [
                 labelled("Types", choice(LABEL, labels, labels[0][0] if labels else "")),
                 labelled("Neighbours within, µm", number_field(REACH, RADIUS, 1, 79)),
+                labelled("Whose partners", choice(WHOSE, [], OF_THE_MAP)),
             ],
             className="toolform",
         ),
@@ -157,15 +167,27 @@ def register(app: Dash, backend: Backend) -> None:
         Input(ids.LASSO, "data"),
         Input(ids.HOVER, "data"),
         Input(REACH, "value"),
+        Input(WHOSE, "value"),
         State(RUN_PARTNERS, "children"),
     )
     def offer_partners(tool: Any, label: Any, *chosen: Any) -> Any:
-        lasso, hover, radius, shown = chosen
+        lasso, hover, radius, whose, shown = chosen
         if using_of(tool, NAME) is None or (shown and hover and not hover.get("pinned")):
             return no_update
-        return run_partners(
-            backend, str(tool["section"]), str(label or ""), lasso, hover, float(radius or RADIUS)
-        )
+        at = (backend, str(tool["section"]), str(label or ""))
+        if whose:
+            return run_upload(*at, float(radius or RADIUS), str(whose))
+        return run_partners(*at, lasso, hover, float(radius or RADIUS))
+
+    @app.callback(
+        Output(WHOSE, "options"),
+        Input(ids.TOOL, "data"),
+        Input(ids.JOBS, "data"),
+        State(WHOSE, "options"),
+    )
+    def whose(tool: Any, jobs: Any, shown: Any) -> Any:
+        options = upload_options(jobs)
+        return no_update if using_of(tool, NAME) is None or options == shown else options
 
     @app.callback(
         Output(RUN_GENES, "children"),
@@ -238,6 +260,9 @@ def result_parts(backend: Backend, job: Job, at: InteractionsAt) -> tuple[Any, .
     found = backend.result(str(job["id"]))
     if job["verb"] == "perturb":
         return _genes(backend, job, read_gene_pairs(found), at)
+    if job["verb"] == "annotate":
+        head = [takes(at.job, ""), _line(types_summary(found))]
+        return head, [], go.Figure(), True, {}, types_part(found), None
     return _partners(job, read_partners(found), at)
 
 

@@ -32,6 +32,7 @@ from explorer.interaction_parts import (
 from explorer.interaction_read import SAME, SPILL, read_gene_pairs, read_partners
 from explorer.interaction_state import InteractionsAt, parse_at, write_at
 from explorer.interaction_tables import as_good, gene_pair_table, niche_rows, trust_table
+from explorer.interaction_uploads import run_upload, types_part, types_summary, upload_options
 from explorer.views.interactions import clicked_genes
 from tests.explorer.said import having, text
 
@@ -252,3 +253,27 @@ def test_a_run_says_whether_genes_are_removed_too(backend: Backend) -> None:
     pair = (names[0], names[1])
     asked = run_of(run_genes(backend, "alpha", "label:type", pair, "", None, 30.0, True))
     assert asked["params"]["forward"] is True
+
+
+def test_uploads_of_the_session_can_be_asked_about(backend: Backend) -> None:
+    jobs = [
+        {"inputs": {"upload": "u1", "name": "loose.h5ad"}},
+        {"inputs": {"upload": "u1", "name": "loose.h5ad"}},
+        {"inputs": {"sections": ["alpha"]}},
+    ]
+    assert [o["value"] for o in upload_options(jobs)] == ["", "u1"]
+    assert upload_options(None)[0]["label"] == "Cells chosen on the map"
+    asked = run_of(run_upload(backend, "alpha", "label:type", 30.0, "u1"))
+    assert asked["params"] == {"label": "label:type", "radius_um": 30.0, "section": "alpha"}
+    assert asked["inputs"] == {"upload": "u1"}
+    assert "Open a section" in text(run_upload(backend, "atlas", "label:type", 30.0, "u1"))
+
+
+def test_types_of_the_probe_are_shown_with_what_they_rest_on() -> None:
+    found = {"n_cells": 4, "n_types": 2, "counts": {"A": 1, "B": 3, "C": 0},
+             "held_out_macro_f1": {"genes": 0.81}}  # fmt: skip
+    assert "4 cells, 2 types" in types_summary(found)
+    assert "genes 0.81" in types_summary(found)
+    said = text(types_part(found))
+    assert said.index("B") < said.index("A")
+    assert "cannot be named" in said

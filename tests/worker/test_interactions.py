@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import anndata
+import numpy as np
+import pandas as pd
 import pytest
 from flask.testing import FlaskClient
 
@@ -58,3 +61,48 @@ def test_gene_pairs_of_two_types_are_tested(client: FlaskClient) -> None:
     )
     assert small["state"] == "failed"
     assert "100 contacts" in str(small["error"])
+
+
+def _sent(client: FlaskClient, tmp_path: Path) -> str:
+    """Upload 120 cells without places; return the id of the upload."""
+    section, _ = contacts(7, n=1600)
+    path = tmp_path / "loose.h5ad"
+    anndata.AnnData(
+        section.counts[:120],
+        obs=pd.DataFrame(index=[f"c{i}" for i in range(120)]),
+        var=pd.DataFrame(index=list(section.genes)),
+    ).write_h5ad(path)
+    body = path.read_bytes()
+    made = client.post("/api/uploads", json={"name": "loose.h5ad", "size": len(body)}).get_json()
+    upload = str(made["id"])
+    client.put(f"/api/uploads/{upload}?offset=0", data=body)
+    assert client.post(f"/api/uploads/{upload}/finish").status_code == 200
+    return upload
+
+
+def test_dissociated_cells_of_an_upload_find_their_partners(
+    client: FlaskClient, tmp_path: Path
+) -> None:
+    upload = _sent(client, tmp_path)
+    asked = {"model": "spatialformer", "verb": "colocalise", "inputs": {"upload": upload}}
+    job = client.post("/api/jobs", json={**asked, "params": {"section": "planted"}}).get_json()
+    assert job["job"]["state"] == "done", job["job"]["error"]
+    found = client.get(f"/api/results/{job['job']['id']}").get_json()
+    assert found["query"]["n_cells"] == 120
+    assert "without places" in found["query"]["said"]
+    lost = client.post("/api/jobs", json={**asked, "params": {}}).get_json()
+    assert "Name it in section" in str(lost["job"]["error"])
+
+
+def test_types_of_an_upload_are_named_by_the_probe(client: FlaskClient, tmp_path: Path) -> None:
+    upload = _sent(client, tmp_path)
+    asked = {"model": "spatialformer", "verb": "annotate", "inputs": {"upload": upload}}
+    params = {"sections": ["planted"]}
+    job = client.post("/api/jobs", json={**asked, "params": params}).get_json()["job"]
+    assert job["state"] == "done", job["error"]
+    assert sum(job["result"]["counts"].values()) == 120
+    with client.get(f"/api/results/{job['id']}/download?format=csv") as answer:
+        table = answer.get_data(as_text=True)
+    assert np.isin(["A", "B"], [line.split(",")[1] for line in table.splitlines()]).any()
+    lost = client.post("/api/jobs", json={**asked, "params": {}}).get_json()["job"]
+    assert "Name them in sections" in str(lost["error"])

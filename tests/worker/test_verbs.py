@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from backend.worker.verbs import reading, summary
+from backend.worker.reading import reading
+from backend.worker.verbs import summary
 
 FOUND = {
     "sections": ["mine"],
