@@ -67,7 +67,7 @@ def independent_noise(root: Path, names: list[str]) -> Iterator[Any]:
         sections = make(root)
         tables, covered = [], []
         for origin in range(min(factor**2, 4)):
-            seen, other = _halves(merge(sections, origin, factor))
+            seen, other = halves(merge(sections, origin, factor))
             found = _enhanced(seen)
             genes = spatial_genes(seen.layout, other)
             own = {"model split": found.split, "model rate": found.rate}
@@ -88,7 +88,7 @@ def independent_noise(root: Path, names: list[str]) -> Iterator[Any]:
         yield entry
 
 
-def _halves(block: Merged) -> tuple[Merged, NDArray[np.float64]]:
+def halves(block: Merged) -> tuple[Merged, NDArray[np.float64]]:
     """Return a section with a random half of every count, and the other halves."""
     half = block.truth.copy()
     counts = np.rint(half.data).astype(np.int64)
