@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.journeys.steps import COUNT_REQUESTS
+
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
@@ -184,6 +186,7 @@ def quiet_page(browser: Browser, site: Site, ours: Callable[[str], bool] = bool)
     """
     context = browser.new_context(viewport={"width": 1440, "height": 900}, accept_downloads=True)
     context.grant_permissions(["clipboard-read", "clipboard-write"], origin=site.url)
+    context.add_init_script(COUNT_REQUESTS)
     opened = context.new_page()
     spoken: list[str] = []
     asked: set[str] = set()

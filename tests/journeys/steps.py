@@ -15,20 +15,41 @@ if TYPE_CHECKING:
 
     from tests.journeys.conftest import Site
 
-#: No request for this long means that the page has come to rest, milliseconds.
-REST = 400
+#: A page is at rest after so many frames in which it waited for nothing. Frames, not seconds: a
+#: busy machine draws fewer.
+FRAMES = 24
+#: Longest wait of a step, also on a busy machine; milliseconds.
+PATIENCE = 60_000
+#: Runs before the scripts of a page: counts what is asked for and not answered yet.
+COUNT_REQUESTS = """
+  window.watched = { open: 0, quiet: 0 };
+  const send = window.fetch;
+  window.fetch = (...asked) => {
+    window.watched.open += 1;
+    return send(...asked).finally(() => { window.watched.open -= 1; });
+  };
+"""
+_AT_REST = """(frames) => {
+  const seen = (e) => e.offsetParent !== null;
+  const waits = document.readyState !== "complete"
+    || watched.open > 0
+    || document.querySelector("._dash-loading") !== null
+    || [...document.querySelectorAll(".skel")].some(seen)
+    || [...document.images].some((i) => seen(i) && i.loading !== "lazy" && !i.complete);
+  watched.quiet = waits ? 0 : watched.quiet + 1;
+  return watched.quiet > frames;
+}"""
 
 
-def settle(page: Page, most: int = 20_000) -> None:
-    """Wait until no request has been open for a while."""
-    page.wait_for_timeout(REST)
-    page.wait_for_load_state("networkidle", timeout=most)
-    page.wait_for_timeout(REST)
+def settle(page: Page, most: int = PATIENCE) -> None:
+    """Wait until nothing is asked for, no picture awaited, and no place kept in grey."""
+    page.evaluate("() => { watched.quiet = 0; }")
+    page.wait_for_function(_AT_REST, arg=FRAMES, polling="raf", timeout=most)
 
 
 def open_atlas(page: Page, site: Site, query: str = "") -> None:
     page.goto(site.url + "/" + query)
-    page.locator("img.leaflet-tile-loaded[src*='/tiles/']").first.wait_for(timeout=20_000)
+    page.locator("img.leaflet-tile-loaded[src*='/tiles/']").first.wait_for(timeout=PATIENCE)
     settle(page)
 
 

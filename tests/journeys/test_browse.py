@@ -141,7 +141,7 @@ def test_hovering_a_cell_shows_its_card(page: Page, site: Site, keep: Path) -> N
     card = page.locator("#card")
     for step in range(40):
         page.mouse.move(box["x"] + 200 + 9 * step, box["y"] + 200 + 5 * step)
-        page.wait_for_timeout(250)
+        settle(page)
         if card.is_visible():
             break
     assert card.is_visible()
