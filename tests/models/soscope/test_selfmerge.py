@@ -7,7 +7,7 @@ from scipy.sparse import csr_matrix
 from backend.models.soscope import blocks, selfmerge
 from backend.models.soscope.interpolate import copied, interpolated, rescaled
 from backend.models.soscope.layouts import Layout, subdivided
-from backend.models.soscope.selfmerge import MODEL, SelfMerge, Split, self_merge
+from backend.models.soscope.selfmerge import MODEL, Recover, SelfMerge, self_merge
 from tests.models.soscope.planted import grid
 
 Found = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
@@ -29,7 +29,7 @@ def wave(side: int = 12, noise: float = 1.0) -> csr_matrix:
     return csr_matrix(np.random.default_rng(0).poisson(level * noise).astype(np.float64))
 
 
-def check(split: Split, totals: csr_matrix, side: int = 12) -> SelfMerge | None:
+def check(split: Recover, totals: csr_matrix, side: int = 12) -> SelfMerge | None:
     return self_merge(subdivided(grid(side), 2), totals, None, split)
 
 

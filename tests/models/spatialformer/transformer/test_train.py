@@ -19,7 +19,7 @@ from backend.models.spatialformer.transformer.losses import pair_loss
 from backend.models.spatialformer.transformer.network import Former
 from backend.models.spatialformer.transformer.perturb import shortened
 from backend.models.spatialformer.transformer.prior import gene_graph, learn_prior, put_prior
-from backend.models.spatialformer.transformer.score import encode, together
+from backend.models.spatialformer.transformer.score import encoded, together
 from backend.models.spatialformer.transformer.tokens import pair_input
 from backend.models.spatialformer.transformer.train import (
     TrainParams,
@@ -192,9 +192,8 @@ def test_a_planted_rule_of_200_pairs_is_learnt_and_its_genes_found(apart):
 
 def one_order(kept, a, b, meta):
     """Second differences of the order in which the rule was planted."""
-    first, _ = encode(kept, shortened(a), meta)
-    _, second = encode(kept, shortened(b), meta)
-    scores = 1 / (1 + np.exp(-cross_all(kept.model, first, second)))
+    one, two = encoded(kept, shortened(a), meta).sides, encoded(kept, shortened(b), meta).sides
+    scores = 1 / (1 + np.exp(-cross_all(kept.model, one[0], two[1])))
     return -(scores[:-1, :-1] - scores[:-1, -1:] - scores[-1:, :-1] + scores[-1, -1])
 
 
