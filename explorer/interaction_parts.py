@@ -26,9 +26,10 @@ if TYPE_CHECKING:
 RADIUS = 30.0
 #: Layer of a result that says how likely each cell lies beside the chosen ones.
 PARTNER_LAYER = "score:partner"
-#: Ways to test gene pairs; the second also removes genes from cells and asks the transformer.
+#: Ways to test gene pairs; the second also removes genes from cells and asks the transformer, which
+#: takes about a minute.
 FORWARD = "forward"
-WAYS = (("", "Closed form"), (FORWARD, "And by removal, about a minute"))
+WAYS = (("", "Closed form"), (FORWARD, "Closed form and removal"))
 WHAT_PARTNERS = (
     "From expression alone: which cells are likely to lie within 30 µm of the chosen ones. It "
     "learns from one part of the section and is tested on another, beside plain methods."
@@ -105,6 +106,8 @@ def run_genes(
     if forward:
         params["forward"] = True
     said = "In the whole section."
+    if forward:
+        said = "In the whole section, about a minute."
     if lasso and lasso.get("section") == section:
         params["polygon"] = json.dumps(lasso["polygon"])
         said = "In the lasso."

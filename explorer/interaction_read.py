@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 #: Words of the flags of a gene pair.
@@ -39,8 +39,8 @@ def read_partners(found: Mapping[str, Any]) -> dict[str, Any] | None:
         "methods": methods,
         "measures": MEASURES,
         "tested_on": found.get("tested_on", ""),
-        "transformer": list(found.get("transformer") or ()),
-        "warnings": list(found.get("warnings") or ()),
+        "transformer": _spelt(found.get("transformer")),
+        "warnings": _spelt(found.get("warnings")),
     }
 
 
@@ -57,9 +57,10 @@ def read_gene_pairs(found: Mapping[str, Any]) -> dict[str, Any] | None:
         rows.append({**kept, "flags": flags,
                      "is_ligand_receptor": bool(row.get("is_ligand_receptor"))})  # fmt: skip
     spill = found.get("spill") or {}
-    warnings = list(found.get("warnings") or ())
-    if spill.get("warns") and spill.get("said") not in warnings:
-        warnings.insert(0, str(spill["said"]))
+    warnings = _spelt(found.get("warnings"))
+    said = _spelt([spill.get("said") or ""])
+    if spill.get("warns") and said[0] not in warnings:
+        warnings = said + warnings
     return {
         "a": str(found["a"]),
         "b": str(found["b"]),
@@ -67,6 +68,15 @@ def read_gene_pairs(found: Mapping[str, Any]) -> dict[str, Any] | None:
         "rate": float(found.get("rate", 0.05)),
         "n_contacts": found["n_contacts"],
         "n_tested": found["n_tested"],
-        "forward": found.get("forward"),
+        "forward": _forward(found.get("forward")),
         "warnings": warnings,
     }
+
+
+def _forward(found: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    return None if found is None else {**found, "said": _spelt([found["said"]])[0]}
+
+
+def _spelt(lines: Sequence[str] | None) -> list[str]:
+    """Return sentences of a result, which spells micrometres in letters, as the screen does."""
+    return [str(line).replace(" um", " µm") for line in lines or ()]

@@ -120,13 +120,18 @@ def as_good(found: Mapping[str, Any]) -> list[str]:
     own = methods.pop(found["model"], {})
     lines = []
     for key, word in found["measures"]:
-        rivals = {n: f[key] for n, f in methods.items() if f.get(key) is not None}
+        rivals = {n: f[key] for n, f in methods.items() if f.get(key) is not None and _is_plain(n)}
         if own.get(key) is None or not rivals:
             continue
         name = max(rivals, key=lambda n: rivals[n])
         if rivals[name] >= own[key] - 0.005:
             lines.append(f"{word}: {name} is as good ({rivals[name]:.2f} against {own[key]:.2f}).")
     return lines
+
+
+def _is_plain(method: str) -> bool:
+    """Whether a method is none of the pair model's own kinds."""
+    return not method.startswith("Pair model")
 
 
 def niche_rows(niche: Sequence[Mapping[str, Any]]) -> html.Table:

@@ -108,7 +108,7 @@ def layout(backend: Backend) -> Component:
                 labelled("First type", choice(FIRST, none, "")),
                 labelled("Second type", choice(SECOND, none, "")),
                 labelled("Ligands and receptors", choice(TABLE, tables, tables[-1][0])),
-                labelled("Tested", choice(HOW, list(WAYS), "")),
+                labelled("Test by", choice(HOW, list(WAYS), "")),
             ],
             className="toolform",
         ),
@@ -322,8 +322,8 @@ def _line(text: str) -> html.P:
 
 
 def _opened(backend: Backend, job: Job) -> Any:
-    """Return the order that opens the result of a co-localisation that was waited for."""
-    if job["verb"] != "colocalise":
+    """Return the order that opens the result of partners of cells that was waited for."""
+    if job["verb"] != "colocalise" or not (job.get("result") or {}).get("n_chosen"):
         return no_update
     try:
         backend.section_entry(f"query-{job['id']}")

@@ -20,9 +20,14 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from backend.core.data import SectionData
+from backend.core.job import RunContext
 from backend.models.common.baselines import knn_labels
 from backend.models.common.logistic import fit_logistic
 from backend.models.common.prep import normalised
+from backend.models.fusemap.model import from_checkpoint
+from backend.models.fusemap.tasks import embed
+from backend.models.fusemap.train import TrainParams
+from backend.models.fusemap.train import train as train_fusemap
 from backend.models.spatialformer.annotate import feature_sets
 from backend.models.spatialformer.genepairs import GenePairs, gene_pair_tests
 from backend.models.spatialformer.held_out import compare
@@ -86,8 +91,8 @@ def _mean(runs: list[dict[str, dict[str, float]]], radius: str, key: str) -> flo
 
 def probe(folder: Path, sets: list[str], embed: Embed | None) -> None:
     """Print macro-F1 of types on unseen sections, seed 11."""
-    say("| set | types | chosen features | probe | genes | PCs | shared-gene kNN |")
-    say("| --- | --- | --- | --- | --- | --- | --- |")
+    say("| set | types | chosen features | probe | genes | PCs | shared-gene kNN | FuseMap |")
+    say("| --- | --- | --- | --- | --- | --- | --- | --- |")
     for name in sets:
         whole, _, types = load(folder, name)
         names = [t for t in np.unique(types) if t]
@@ -102,7 +107,7 @@ def probe(folder: Path, sets: list[str], embed: Embed | None) -> None:
         chosen = ", ".join(dict.fromkeys(r[0] for r in rows))
         say(
             f"| {name} | {len(names)} | {chosen} | "
-            + " | ".join(f"{mean[k]:.3f}" for k in ("probe", "genes", "PCs", "kNN"))
+            + " | ".join(f"{mean[k]:.3f}" for k in ("probe", "genes", "PCs", "kNN", "FuseMap"))
             + " |"
         )
 
@@ -131,11 +136,21 @@ def _probe_fold(
     for name in ("genes", "PCs"):
         plain = _plain(offered[0][name], own, offered[1][name])
         out[name] = macro_f1(truth, plain[known])
+    cells = fusemap_embedding(train, test)
+    out["FuseMap"] = macro_f1(truth, _plain(cells[0], own, cells[1])[known])
     labelled = own >= 0
     out["kNN"] = macro_f1(
         truth, knn_labels(sets["genes"][labelled], own[labelled], tests["genes"][known])
     )
     return " + ".join(found.parts), out
+
+
+def fusemap_embedding(train: list[SectionData], test: SectionData) -> tuple[np.ndarray, np.ndarray]:
+    """Return cell and niche embeddings of the default mode, learnt from the training sections."""
+    model = from_checkpoint(train_fusemap(train, TrainParams(trust=False), RunContext()))
+    made = [embed(section, model) for section in (*train, test)]
+    both = [np.concatenate([m.z, m.z_niche], axis=1).astype(np.float64) for m in made]
+    return np.concatenate(both[:-1]), both[-1]
 
 
 def _plain(x: np.ndarray, codes: np.ndarray, query: np.ndarray) -> np.ndarray:

@@ -191,11 +191,13 @@ def transformer_words(
         )
         return [f"{seen} It is shown, and not used.", unseen_words(learnt.pretrained.card)]
     own, plain = found[WITH_TRANSFORMER], found[MODEL]
-    used = judged.takes == WITH_TRANSFORMER
+    why = {
+        WITH_TRANSFORMER: "It is used: that is a mean gain above",
+        EXTRA: "It is not used: the FuseMap embedding gains more; asked is a mean gain above",
+    }.get(judged.takes, "It is not used: that is no mean gain above")
     return [
         f"The pair model with the transformer's embedding: hard {own['hard']:.3f}, easy "
-        f"{own['easy']:.3f}; without: {plain['hard']:.3f}, {plain['easy']:.3f}. It is "
-        f"{'used' if used else 'not used'}: a mean gain above {GAIN:g} is asked.",
+        f"{own['easy']:.3f}; without: {plain['hard']:.3f}, {plain['easy']:.3f}. {why} {GAIN:g}.",
         unseen_words(learnt.pretrained.card),
     ]
 
