@@ -12,7 +12,7 @@ Deviations: the published t-test on effects of removal is not used. Expression i
 that test finds the sign of the fitted W everywhere; here U is compared with permutations of the
 contacting cells of A inside blocks of 150 um, by their exact mean and variance. Expression that
 varies over less than a block would pass for a pair, on whichever side it is not exchanged; so what
-the cells of the own type within 60 um have in common is taken off both sides first.
+the cells of the own type within 75 um have in common is taken off both sides first.
 """
 
 from __future__ import annotations

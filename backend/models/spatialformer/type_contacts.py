@@ -16,7 +16,7 @@ from backend.models.spatialformer.pairs import HARD, RADIUS, cell_graph
 BLOCK = 150.0
 #: Cells of the own type within this are the surroundings that a profile is compared with, and how
 #: many more cells without any deviation are counted among them.
-AROUND, SHRINK = 60.0, 2.0
+AROUND, SHRINK = 75.0, 2.0
 #: Contacting cells of each type, and contacts, without which nothing is tested.
 LEAST_TOUCHING, LEAST_CONTACTS = 30, 100
 
@@ -30,7 +30,7 @@ class Contacts:
     near, control : (n_a, n_b) csr_matrix of float32
         Cells at most 30 um apart; cells 80-150 um apart.
     around_a, around_b : (n_a, m_a), (n_b, n_b) csr_matrix of float64
-        Weights of the surroundings: cells of the own type within 60 um.
+        Weights of the surroundings: cells of the own type within 75 um.
     block : (n_a,) int64
         Block of each contacting cell of A.
     """
