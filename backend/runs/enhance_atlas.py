@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from backend.core.data import AS_MEASURED, Column, Label, SectionData, TaskResult
-from backend.models.soscope.tasks import sparse_of, subspot_id
+from backend.models.soscope.returned import sparse_of, subspot_id
 from backend.runs.enhance_files import matrix_of
 from backend.store.atlas import Atlas
 from backend.store.write import AtlasWriter, plan_of, write_result

@@ -14,7 +14,7 @@ import pandas as pd
 from scipy.sparse import csr_matrix, vstack
 
 from backend.core.data import Matrix, SectionData, TaskResult
-from backend.models.soscope.tasks import sparse_of, subspot_id
+from backend.models.soscope.returned import sparse_of, subspot_id
 from backend.runs.tables import beside, safe_text
 
 #: Columns of the table of genes.

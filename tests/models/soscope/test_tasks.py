@@ -7,7 +7,8 @@ from scipy.sparse import csr_matrix
 from backend.core.data import Modality, SectionData
 from backend.core.errors import BadFile, BadRequest
 from backend.core.job import RunContext
-from backend.models.soscope.tasks import EnhanceParams, chosen_features, enhance
+from backend.models.soscope.counted import chosen_features
+from backend.models.soscope.tasks import EnhanceParams, enhance
 from tests.models.soscope.planted import grid
 
 
