@@ -17,7 +17,7 @@ from backend.intake.read import read_h5ad
 from backend.models.spatialformer.transformer.keep import load_pretrained
 from backend.models.spatialformer.transformer.score import embed_cells, read_cells
 from backend.runs.former_corpus import source_of
-from backend.runs.sections import checkpoint_name
+from backend.runs.sections import checkpoint_name, use_one_thread
 from backend.runs.tables import beside
 
 
@@ -52,6 +52,7 @@ def embed_file(
 
     if out.exists() and out.samefile(path):
         raise BadRequest("The result would overwrite the input.", "Choose another output file.")
+    use_one_thread()
     pretrained = load_pretrained(checkpoint)
     parts, names, sections, places = [], [], [], []
     notes: list[str] = []

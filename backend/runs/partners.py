@@ -28,8 +28,9 @@ from backend.core.errors import BadRequest, UnknownCell
 from backend.core.job import RunContext
 from backend.models.spatialformer.colocalise import ColocaliseParams, colocalise
 from backend.models.spatialformer.perturb import PerturbParams, perturb
-from backend.models.spatialformer.transformer.keep import load_pretrained
+from backend.models.spatialformer.transformer.keep import Pretrained, load_pretrained
 from backend.runs.contacts import label_key, regions_of, usable_sections
+from backend.runs.sections import use_one_thread
 from backend.runs.tables import beside, safe_text
 from backend.store.atlas import Atlas
 from backend.store.write import AtlasWriter, plan_of
@@ -130,7 +131,7 @@ def colocalise_atlas(
     if embedding is not None and section_id in embedding.sections:
         values = np.asarray(embedding.values[atlas.section(section_id).rows], dtype=np.float64)
         extra = values * embedding.scale
-    pretrained = load_pretrained(checkpoint) if checkpoint and params.transformer else None
+    pretrained = _transformer(checkpoint) if checkpoint and params.transformer else None
     return section, colocalise(section, types, rows, params, ctx, extra, query, pretrained)
 
 
@@ -155,7 +156,7 @@ def perturb_atlas(
     within = np.full(section.n_cells, chosen.is_empty)
     within[chosen_rows(atlas, section_id, chosen)] = True
     known = None if table is None else ligand_pairs(table, section.genes)
-    pretrained = load_pretrained(checkpoint) if checkpoint and params.forward else None
+    pretrained = _transformer(checkpoint) if checkpoint and params.forward else None
     return perturb(section, types, within, params, ctx or RunContext(), known, pretrained)
 
 
@@ -234,6 +235,12 @@ def _cell(value: Any) -> Any:
     if isinstance(value, float):
         return f"{value:.4g}"
     return "" if value is None else safe_text(str(value))
+
+
+def _transformer(checkpoint: Path) -> Pretrained:
+    """Return a transformer; its cells are shared among threads, so torch itself has one."""
+    use_one_thread()
+    return load_pretrained(checkpoint)
 
 
 def _read(atlas: Atlas, section_id: str, label: str, radius: float) -> tuple[SectionData, Label]:
