@@ -13,6 +13,7 @@ from PIL import Image
 from safetensors.numpy import save_file
 from scipy.sparse import csr_matrix
 
+from backend.core.data import SectionData, TaskResult
 from backend.core.errors import AtlasError, BadFile, BadRequest
 from backend.core.job import RunContext
 from backend.models.soscope.tasks import EnhanceParams
@@ -43,8 +44,10 @@ def spots(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "spots.h5ad"
 
 
-def run(path: Path, image: ImageChoice | None = None, **more: object) -> object:
-    return enhance_file(path, EnhanceParams(), RunContext(), image=image, **more)  # type: ignore[arg-type]
+def run(
+    path: Path, image: ImageChoice | None = None, out_h5ad: Path | None = None
+) -> tuple[list[SectionData], TaskResult]:
+    return enhance_file(path, EnhanceParams(), RunContext(), image=image, out_h5ad=out_h5ad)
 
 
 def test_subspots_are_written_with_layers_parents_and_gains(spots: Path, tmp_path: Path) -> None:
@@ -87,7 +90,7 @@ def test_a_network_describes_the_image_where_weights_are_given(spots: Path, tmp_
     weights = tmp_path / "w.safetensors"
     save_file(random_weights(), weights)
     slide = ImageChoice(spots.with_name("slide.png"), weights=weights)
-    about = run(spots, slide)[1].figures["image"]  # type: ignore[index]
+    about = run(spots, slide)[1].figures["image"]
     assert about["features"] == "cnn"
     assert about["weights"]["name"] == "w.safetensors"
     with pytest.raises(BadFile, match="no such file"):
@@ -112,7 +115,7 @@ def test_an_image_inside_the_file_needs_its_scale_factor(spots: Path, tmp_path: 
     data.uns["spatial"] = {"lib": inside}
     data.obsm["pixel"] = data.obsm["pixel"] * 2
     data.write_h5ad(tmp_path / "visium.h5ad")
-    _, result = run(tmp_path / "visium.h5ad")  # type: ignore[misc]
+    _, result = run(tmp_path / "visium.h5ad")
     assert result.figures["image"]["width"] == 200
     data.uns["spatial"]["lib"]["scalefactors"] = {"spot_diameter_fullres": 9.0}
     data.write_h5ad(tmp_path / "unscaled.h5ad")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pytest
@@ -13,6 +14,9 @@ from backend.tiles.palette import NONE, parse_colour
 from backend.tiles.render import TileRenderer
 from tests.core.test_data import info as section_info
 from tests.tiles.conftest import MANY, pixels
+
+if TYPE_CHECKING:
+    from backend.store.atlas import Atlas
 
 WIDTH = 600
 LAYERS = ("label:region", "measured:Gad1", "imputed:Gad1", "density:cells")
@@ -43,12 +47,12 @@ def test_a_figure_has_the_width_asked_for_and_is_not_blank(
 
 
 def test_subspots_are_called_so_on_the_page_and_never_measured() -> None:
-    atlas = SimpleNamespace(name="a", version=1, simulated=False)
+    atlas = cast("Atlas", SimpleNamespace(name="a", version=1, simulated=False))
     gene = info("measured:Gad1", unit="log1p expected counts per spot area")
     fine = section_info(n_cells=4, unit="expected counts per spot area")
-    said = words_of(atlas, "s", [fine], gene).lines  # type: ignore[arg-type]  # a stand-in
+    said = words_of(atlas, "s", [fine], gene).lines
     assert said[:2] == ("S, 4 subspots", "Enhanced, not measured")
-    spots = words_of(atlas, "s", [section_info(radius=50.0)], gene).lines  # type: ignore[arg-type]
+    spots = words_of(atlas, "s", [section_info(radius=50.0)], gene).lines
     assert spots[:2] == ("S, 3 spots", "Measured")
 
 
