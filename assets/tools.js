@@ -65,11 +65,11 @@
     steer: (value) => steer(JSON.parse(value)),
   });
 
-  // Dash leaves the handle of a slider without a name; the row that holds it has one.
+  // Dash leaves handle and field of a slider without a name; what holds it has one.
   document.addEventListener("focusin", (event) => {
-    const handle = event.target.closest(".dash-slider-thumb:not([aria-label])");
-    const row = handle && handle.closest(".rangerow");
-    if (row) handle.setAttribute("aria-label", row.firstElementChild.textContent);
+    const part = event.target.closest(".dash-slider-thumb, .dash-range-slider-input");
+    const named = part && part.closest("[data-named]");
+    if (named) part.setAttribute("aria-label", named.dataset.named);
   });
 
   // What a callback may change of the view; a layer also clears what belongs to the old one.

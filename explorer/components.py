@@ -168,7 +168,7 @@ def skeleton(rows: int, height: int = 16) -> html.Div:
     )
 
 
-def empty_state(title: str, text: str, actions: Sequence[Child] = ()) -> html.Div:
+def empty_state(title: str, text: Child, actions: Sequence[Child] = ()) -> html.Div:
     """Return why there is nothing to see, and the one step back."""
     return html.Div(
         [

@@ -70,21 +70,18 @@ _HANDLE_WORDS = {"lo": "lowest", "hi": "highest", "least": "threshold"}
 def range_fields(lo: str, hi: str) -> html.Div:
     """Return two typed values under a histogram."""
 
-    def field(name: str, word: str) -> dcc.Input:
-        return dcc.Input(
+    def field(name: str, word: str) -> html.Label:
+        typed = dcc.Input(
             id=name,
             type="text",
             debounce=True,
             className="field num",
             inputMode="decimal",
             autoComplete="off",
-            placeholder=word,
         )
+        return html.Label([html.Span(word), typed], className="row", title=f"Range {word}")
 
-    return html.Div(
-        [html.Span("from", className="t3"), field(lo, "from"), html.Span("to"), field(hi, "to")],
-        className="row s t3 fields",
-    )
+    return html.Div([field(lo, "from"), field(hi, "to")], className="row s t3 fields")
 
 
 def trust_badge(trust: Trust | None, kind: str, expected: float | None = None) -> html.Div:

@@ -28,9 +28,10 @@ NAME, PLACE = "space", ("fusemap", "register")
 NUDGES = ("space-turn", "space-right", "space-down", "space-along")
 RUN = "space-run"
 SAVE, SAVED, PUT_BACK = "space-save", "space-saved", "space-put-back"
+COMMAND = "python -m backend register ATLAS.zarr --reference DIR"
 HOW = (
-    "python -m backend register ATLAS.zarr --reference DIR places its sections in the Allen CCFv3; "
-    "without --reference they are laid over one another. Then reload this page."
+    " places its sections in the Allen CCFv3; without --reference they are laid over one another. "
+    "Then reload this page."
 )
 
 

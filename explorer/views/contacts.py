@@ -96,6 +96,7 @@ def _frame() -> list[Child]:
         [html.Span("Colour range ±", className="s t3"), html.Div(limit, className="grow")],
         className="row rangerow",
         id=BAR,
+        **{"data-named": "Colour range"},
     )
     return [
         html.Div(

@@ -26,6 +26,7 @@ from explorer.space_figures import (
     write_at,
 )
 from explorer.space_parts import (
+    COMMAND,
     HOW,
     NAME,
     NUDGES,
@@ -72,7 +73,12 @@ def layout(backend: Backend) -> Component:
     if not placed:
         start = run_button("Lay the sections over one another", *JOBS[0], {}, {"sections": []})
         title = "No section has a place in a common brain yet"
-        return html.Div([html.Div(empty_state(title, HOW, [start]), className="sec"), run_box()])
+        return html.Div(
+            [
+                html.Div(empty_state(title, [html.Code(COMMAND), HOW], [start]), className="sec"),
+                run_box(),
+            ]
+        )
     low, high = span_of(placed, "coronal")
     as_png = {"toImageButtonOptions": {"format": "png", "filename": "brain", "scale": 3}}
     brain = dcc.Graph(
@@ -100,6 +106,7 @@ def layout(backend: Backend) -> Component:
                 updatemode="mouseup",
             ),
             className="space-slider",
+            **{"data-named": "Position of the plane, µm"},
         ),
         html.Div(id=NEAR, className="s", **{"aria-live": "polite"}),
     ]
