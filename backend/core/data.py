@@ -118,6 +118,8 @@ OF_SUBSPOTS = ("per spot area", "shared out")
 AS_MEASURED = "Spots as measured."
 #: Half the distance of neighbours, micrometres, from which these are spots.
 SPOT_RADIUS = 20.0
+#: Technologies that see single cells, however few of them a section keeps.
+OF_CELLS = ("merfish", "starmap", "xenium", "iss", "seqfish", "osmfish", "smfish", "cosmx")
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +176,8 @@ class SectionInfo:
         if self.unit.endswith(OF_SUBSPOTS):
             return "subspot"
         is_wide = self.xy_unit == "um" and self.radius >= SPOT_RADIUS
-        return "spot" if is_wide or AS_MEASURED in self.notes else "cell"
+        is_array = is_wide and not self.technology.casefold().startswith(OF_CELLS)
+        return "spot" if is_array or AS_MEASURED in self.notes else "cell"
 
     @property
     def rows(self) -> slice:

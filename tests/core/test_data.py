@@ -26,6 +26,8 @@ def info(**more: Any) -> SectionInfo:
         ({"radius": 25.0, "unit": "expected counts per spot area"}, "subspot"),
         ({"radius": 25.0, "unit": "counts shared out"}, "subspot"),
         ({"radius": 50.0, "xy_unit": "px"}, "cell"),
+        ({"radius": 34.0, "technology": "MERFISH-like (simulated)"}, "cell"),
+        ({"radius": 50.0, "technology": "Visium"}, "spot"),
     ],
 )
 def test_rows_of_a_section_are_called_what_they_are(more: dict[str, Any], said: str) -> None:
