@@ -36,11 +36,11 @@ CARD = ModelCard(
 HOW_TO_READ: dict[str, str] = {
     "partner": (
         "Partner: the chance that a cell lies within the radius of the chosen ones rather than "
-        "80 um or more away, were both as likely; from expression only, so it holds for "
+        "80 µm or more away, were both as likely; from expression only, so it holds for "
         "dissociated cells too."
     ),
     "auc": (
-        "AUC: the chance that neighbours score higher than cells 80-150 um apart (hard) or farther "
+        "AUC: the chance that neighbours score higher than cells 80-150 µm apart (hard) or farther "
         "(easy), on stripes of tissue that were not learnt from; .5 is chance."
     ),
     "within": (
@@ -52,13 +52,13 @@ HOW_TO_READ: dict[str, str] = {
         "standardised, decorrelated, and not what is tested."
     ),
     "q": (
-        "q: against exchanges of the contacting cells within 150 um blocks, adjusted over all "
+        "q: against exchanges of the contacting cells within 150 µm blocks, adjusted over all "
         "pairs; it says what goes together, not what causes what."
     ),
 }
 
 #: Said beside every result of short distances.
 SHORT = (
-    "At 10 um the plain cosine of components is as good: adjacent cells share spilled or "
+    "At 10 µm the plain cosine of components is as good: adjacent cells share spilled or "
     "misassigned transcripts, so that figure is no biology."
 )

@@ -143,7 +143,7 @@ def colocalise(
         "composition_jsd": divergence,
         "penalty": judged.penalty,
         "takes": "" if taken is None else judged.takes,
-        "tested_on": "Two stripes of this section, each unseen once, cells within 75 um of the cut "
+        "tested_on": "Two stripes of this section, each unseen once, cells within 75 µm of the cut "
         "left out; one neighbour, one hard and one easy negative per cell.",
         "transformer": transformer_words(judged, learnt, params.radius_um, left_out),
         "warnings": _warnings(judged, divergence, params.radius_um),

@@ -96,7 +96,7 @@ def _agreement(rows: list[dict[str, Any]]) -> float | None:
 def _said(found: Forward, agreement: float | None, known_as: str, unseen: str) -> str:
     tells = (
         f"On {found.contacts:,} contacts of these types the transformer's score has AUC "
-        f"{found.auc:.2f} against cells of the same types 80-150 um apart."
+        f"{found.auc:.2f} against cells of the same types 80-150 µm apart."
     )
     trust = (
         "It tells them apart."

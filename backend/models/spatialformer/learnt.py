@@ -91,6 +91,6 @@ def unseen_words(card: Mapping[str, Any]) -> str:
     easy = [f["30"]["easy"] for f in found.values()]
     return (
         f"On {len(found)} sections that it never saw its score has AUC {min(hard):.2f}-"
-        f"{max(hard):.2f} against cells 80-150 um apart and {min(easy):.2f}-{max(easy):.2f} "
+        f"{max(hard):.2f} against cells 80-150 µm apart and {min(easy):.2f}-{max(easy):.2f} "
         "against farther ones; .5 is chance."
     )

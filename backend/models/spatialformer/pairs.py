@@ -93,7 +93,7 @@ def sample_pairs(
     draws: int = DRAWS,
     anchors: int = ANCHORS,
 ) -> Pairs:
-    """Return neighbours, hard negatives (80-150 um) and easy ones (> 150 um) of one section.
+    """Return neighbours, hard negatives (80-150 µm) and easy ones (> 150 µm) of one section.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ def sample_pairs(
         If the radius is not between 0 and 80, or the cells have no places.
     """
     if not 0 < radius < HARD[0]:
-        raise BadRequest(f"The radius is {radius:g} um.", f"Give one between 0 and {HARD[0]:g}.")
+        raise BadRequest(f"The radius is {radius:g} µm.", f"Give one between 0 and {HARD[0]:g}.")
     refuse_placeless(xy)
     random = np.random.default_rng(seed)
     places = np.asarray(xy, dtype=np.float64)
@@ -150,7 +150,7 @@ def refuse_placeless(xy: NDArray[np.float32]) -> None:
 
 def refuse_few(pairs: Pairs, least: int = LEAST_PAIRS) -> None:
     """Raise TooFewCells unless there are ``least`` pairs of neighbours and of both negatives."""
-    names = ("within the radius", "80-150 um apart", "more than 150 um apart")
+    names = ("within the radius", "80-150 µm apart", "more than 150 µm apart")
     counts = [pairs.count(kind) for kind in (POSITIVE, HARD_NEGATIVE, EASY_NEGATIVE)]
     short = [f"{c} {name}" for c, name in zip(counts, names, strict=True) if c < least]
     if short:
@@ -170,7 +170,7 @@ def _drawn(
 
 
 def _ring(places: NDArray[np.float64], tree: cKDTree, rows: NDArray[np.int64]) -> csr_matrix:
-    """Return the cells 80-150 um from each of some rows, (rows, n)."""
+    """Return the cells 80-150 µm from each of some rows, (rows, n)."""
     found = cKDTree(places[rows]).sparse_distance_matrix(tree, HARD[1], output_type="ndarray")
     found = found[found["v"] >= HARD[0]]
     ones = np.ones(len(found), np.float32)
@@ -182,7 +182,7 @@ def _ring(places: NDArray[np.float64], tree: cKDTree, rows: NDArray[np.int64]) -
 def _far(
     places: NDArray[np.float64], a: NDArray[np.int64], random: np.random.Generator
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return pairs more than 150 um apart; an anchor for which none was found is left out."""
+    """Return pairs more than 150 µm apart; an anchor for which none was found is left out."""
     b = random.integers(0, len(places), len(a))
     for _ in range(ROUNDS):
         near = np.flatnonzero(np.linalg.norm(places[a] - places[b], axis=1) <= HARD[1])

@@ -130,7 +130,7 @@ def perturb(
 
 def _spill_words(spill: Spill | None) -> str:
     if spill is None:
-        return "Too few cells of the two types adjoin (15 um) to test for spilled transcripts."
+        return "Too few cells of the two types adjoin (15 µm) to test for spilled transcripts."
     if not spill.warns:
         return f"No sign of spilled transcripts (p {spill.p:.2g}, {spill.n} genes on both sides)."
     return (

@@ -50,7 +50,7 @@ class Contacts:
         return int(self.near.nnz)
 
     def margin(self) -> csr_matrix:
-        """Return M, (n_a, n_b): the mean of the cells that touch less that of cells 80-150 um away.
+        """Return M, (n_a, n_b): the mean of the cells that touch less that of cells 80-150 µm away.
 
         Every contacting cell counts once, whatever the number of its contacts: with sums the few
         cells that touch many would make most of the variance. Rows without a control are zero.
@@ -89,7 +89,7 @@ def find_contacts(
     partners = len(np.unique(near.indices))
     if min(len(a), partners) < LEAST_TOUCHING or near.nnz < LEAST_CONTACTS:
         raise TooFewCells(
-            f"The two types have {near.nnz:,} contacts within {radius:g} um, between {len(a):,} "
+            f"The two types have {near.nnz:,} contacts within {radius:g} µm, between {len(a):,} "
             f"and {partners:,} cells.",
             f"{LEAST_CONTACTS} contacts between at least {LEAST_TOUCHING} cells of each type are "
             "needed; choose a larger region, coarser types or a larger radius.",
