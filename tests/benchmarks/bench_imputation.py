@@ -291,6 +291,7 @@ def _draw_figures(
         out["expected"][name] = {
             "spearman_of_predicted_r": float(spearmanr(predicted, realised).statistic),
             "spearman_of_spread": float(spearmanr(spread, realised).statistic),
+            "attainable_spearman": attainable_spearman(methods["FuseMap"], h.truth, own),
             "slope": sum(about[s]["cross"] for s in own) / sum(about[s]["square"] for s in own),
             "covered": float(np.mean([about[s].get("covered", np.nan) for s in own])),
             "error_by_certainty": float(
@@ -301,6 +302,22 @@ def _draw_figures(
         params = model.about["params"]
         out["chosen"] = {k: params[k] for k in ("scale", "factors", "refine", "pull")}
     return out
+
+
+def attainable_spearman(values: list[Table], truth: list[Table], own: Sequence[int]) -> float:
+    """Return the rank correlation with realised r that a perfect prediction would reach.
+
+    The r of two halves of the cells, drawn at random, agree so far as cells are enough to tell it;
+    the root of their reliability (Spearman and Brown's formula) bounds any correlation with it.
+    """
+    rng, halves = np.random.default_rng(0), []
+    for s in own:
+        rows = rng.permutation(len(truth[s]))
+        parts = rows[: len(rows) // 2], rows[len(rows) // 2 :]
+        halves.append([correlation(values[s][part], truth[s][part]) for part in parts])
+    first, second = (np.concatenate(half) for half in zip(*halves, strict=True))
+    agree = max(float(spearmanr(first, second).statistic), 0.0)
+    return float(np.sqrt(2 * agree / (1 + agree)))
 
 
 def _mean_of(rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -333,6 +350,7 @@ def table(mean: dict[str, Any]) -> str:
     for figure in (
         "spearman_of_predicted_r",
         "spearman_of_spread",
+        "attainable_spearman",
         "slope",
         "covered",
         "error_by_certainty",
