@@ -184,8 +184,10 @@ def _compare(
     reference: Sequence[SectionData],
     results: Sequence[TaskResult],
     label: str,
+    *,
+    plain: bool = True,
 ) -> dict[str, Any] | None:
-    """Scores of the annotation of all query sections beside both baselines."""
+    """Scores of the annotation of all query sections, beside both baselines where ``plain``."""
     truth = np.concatenate([_names(s, label) for s in query])
     known = set(np.concatenate([_names(s, label) for s in reference])) - {""}
     said = [_guess(r, label) for r in results]
@@ -209,7 +211,7 @@ def _compare(
         "methods": sorted({r.figures[s.id]["labels"][label]["method"]
                            for s, r in zip(query, results, strict=True)}),
     }  # fmt: skip
-    return out | _plain(query, reference, label)
+    return out | (_plain(query, reference, label) if plain else {})
 
 
 def _calibrated(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> dict[str, Any]:
@@ -300,7 +302,7 @@ def _sections(sections: Sequence[SectionData], seed: int) -> Iterator[dict[str, 
         yield from _labels("section", [query], mates, results, query.id)
     for dataset, pairs in done.items():
         queries, said = [s for s, _ in pairs], [r for _, r in pairs]
-        yield from _labels("sections", queries, queries, said, dataset)
+        yield from _labels("sections", queries, queries, said, dataset, plain=False)
 
 
 def _labels(
@@ -309,10 +311,12 @@ def _labels(
     mates: Sequence[SectionData],
     results: Sequence[TaskResult],
     name: str,
+    *,
+    plain: bool = True,
 ) -> Iterator[dict[str, Any]]:
-    """Compare every label of some held-out sections."""
+    """Compare every label of some held-out sections, with baselines where ``plain``."""
     for label in LABELS:
-        found = _compare(query, mates, results, label)
+        found = _compare(query, mates, results, label, plain=plain)
         if found:
             _say(_row(how, name, query[0].dataset, label, found))
             yield {"query": name, "label": label, **found}

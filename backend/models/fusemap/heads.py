@@ -135,7 +135,7 @@ def predict(
     seen = own_half(standard, head.of_places), own_half(common, head.of_places)
     known = head.known.get(reading)
     signs = signs_of(reader.linear(standard), seen, known, cells.unexplained, mean)
-    novelty = c.novelty.of(signs, own_scale)
+    novelty = c.novelty.of(signs)
     left = trust_left(novelty, c.doubted_from, c.novel_from)
     return Prediction(probabilities(scores, 1.0), novelty, left, novelty > c.novel_from)
 

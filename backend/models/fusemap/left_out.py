@@ -123,8 +123,7 @@ def _tasks(data: HeadData, folds: Folds, view: View, is_new: NDArray[np.bool_]) 
         fair = out & ~is_new & np.isin(data.classes, data.classes[learn])
         usual = Novelty.learnt(USUAL, signs[fair])
         strange, plain = (
-            squeezed(signs[rows], np.array(usual.usual), np.array(usual.spread))
-            for rows in (out & is_new, fair)
+            squeezed(signs[rows], usual.usual, usual.spread) for rows in (out & is_new, fair)
         )
         yield Task(strange, plain)
 

@@ -28,8 +28,6 @@ SIGNS = (
 USUAL = (0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.5)
 #: Share of the mean variance that is added to the diagonal of a covariance.
 JITTER = 1e-3
-#: What is usual follows a section by so many spreads at most, and spreads by this factor.
-FOLLOWS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,25 +118,19 @@ class Novelty:
         pairs[-1] = (0.0, 1.0)
         return cls(weights, tuple(m for m, _ in pairs), tuple(s for _, s in pairs))
 
-    def of(self, signs: Table, own_scale: bool = False) -> Table:
-        """Return the novelty (n,): 0 for the usual known cell, in squeezed robust deviations.
-
-        With ``own_scale`` what is usual follows the section, within ``FOLLOWS`` of what was learnt:
-        a shallower section is not new all over.
-        """
-        usual, spread = np.array(self.usual), np.array(self.spread)
-        if own_scale:
-            here = np.array([robust(column) for column in signs[:, :-1].T])
-            usual[:-1] = np.clip(
-                here[:, 0], usual[:-1] - FOLLOWS * spread[:-1], usual[:-1] + FOLLOWS * spread[:-1]
-            )
-            spread[:-1] = np.clip(here[:, 1], spread[:-1] / FOLLOWS, spread[:-1] * FOLLOWS)
-        return np.asarray(squeezed(signs, usual, spread) @ np.array(self.weights))
+    def of(self, signs: Table) -> Table:
+        """Return the novelty (n,): 0 for the usual known cell, in squeezed robust deviations."""
+        return np.asarray(squeezed(signs, self.usual, self.spread) @ np.array(self.weights))
 
 
-def squeezed(signs: Table, usual: Table, spread: Table) -> Table:
-    """Return signs in robust deviations from the usual, large ones drawn in."""
-    return np.arcsinh((signs - usual) / spread)
+def squeezed(signs: Table, usual: tuple[float, ...], spread: tuple[float, ...]) -> Table:
+    """Return signs in robust deviations from the usual, large ones drawn in.
+
+    Notes
+    -----
+    Not from what is usual in the section itself: where a fifth of it is new, that hides them.
+    """
+    return np.arcsinh((signs - np.array(usual)) / np.array(spread))
 
 
 def signs_of(

@@ -57,16 +57,6 @@ def test_novelty_of_the_usual_cell_is_nought() -> None:
     assert novelty.of(usual + 10)[0] > 1
 
 
-def test_what_is_usual_follows_a_section_but_not_far() -> None:
-    signs = np.random.default_rng(0).normal(5, 2, size=(400, len(SIGNS)))
-    signs[:, -1] = 0
-    novelty = Novelty.learnt(USUAL, signs)
-    shift = np.zeros(len(SIGNS))
-    shift[:-1] = 2
-    np.testing.assert_allclose(novelty.of(signs + shift, True), novelty.of(signs), atol=1e-6)
-    assert np.median(novelty.of(signs + 10 * shift, True)) > 1
-
-
 def four_kinds() -> tuple[HeadData, Refit]:
     """One section of twelve genes: each kind has three of its own."""
     rng = np.random.default_rng(0)
