@@ -90,9 +90,15 @@ def hidden_genes(
     return {
         "genes": len(by_gene), "across": across, **_means(table),
         "by_gene": {g: np.mean(own, axis=0).tolist() for g, own in by_gene.items()},
-        "by_group": {n: {"genes": len(own), **_means(np.array(own))}
+        "by_group": {n: {"genes": _count(hidden, n), **_means(np.array(own))}
                      for n, own in by_group.items()},
     }  # fmt: skip
+
+
+def _count(hidden: Hidden, group: str) -> int:
+    """Return how many genes a group hides in any of its sections."""
+    own = [g for g, name in zip(hidden.genes, hidden.groups, strict=True) if name == group]
+    return len(np.unique(np.concatenate(own)))
 
 
 def _means(table: Floats) -> dict[str, float]:

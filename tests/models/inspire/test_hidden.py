@@ -33,6 +33,7 @@ def test_genes_are_hidden_in_all_sections_of_a_data_set_and_told_by_the_other() 
     assert found["r"] > found["knn_r"] > 0.05
     assert found["fusemap_r"] > 0.05
     assert len(found["by_gene"]) == found["genes"]
+    assert sum(own["genes"] for own in found["by_group"].values()) == found["genes"]
     assert all(len(v) == 3 for v in found["by_gene"].values())
 
 
