@@ -35,7 +35,7 @@ def _add_train(commands: Any) -> None:
     parser.add_argument("model", choices=MODELS)
     parser.add_argument("atlas", type=Path, metavar="ATLAS.zarr")
     parser.add_argument("-o", "--out", type=Path, required=True, metavar="CHECKPOINT")
-    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or auto")
     parser.add_argument(
         "--mode", choices=("default", "parity"), default="default", help="parity: as published"
     )
@@ -80,19 +80,21 @@ def _left_out(args: argparse.Namespace) -> tuple[str, ...]:
 
 def _train_published(args: argparse.Namespace) -> Any:
     """Train as published, alone or as one of the processes of torchrun."""
+    from backend.models.common.device import device_of
     from backend.models.fusemap.parity.settings import Settings
     from backend.runs.train_published import train_published
 
     if args.factors or args.quick:
         raise BadRequest("--factors and --quick belong to the default mode.", "Leave them out.")
     settings = Settings() if args.epochs is None else Settings(epochs=args.epochs)
-    ctx = context(args.seed, args.device)
+    ctx = context(args.seed, device_of(args.device))
     return train_published(
         args.atlas, args.out, settings, ctx, leave_out=_left_out(args), replace=args.replace
     )
 
 
 def _train_default(args: argparse.Namespace) -> Any:
+    from backend.models.common.device import device_of
     from backend.models.fusemap.train import TrainParams
     from backend.runs.train import train_fusemap
 
@@ -111,7 +113,7 @@ def _train_default(args: argparse.Namespace) -> Any:
         args.atlas,
         args.out,
         given,
-        context(args.seed, args.device),
+        context(args.seed, device_of(args.device)),
         leave_out=_left_out(args),
         replace=args.replace,
     )

@@ -151,3 +151,14 @@ def test_a_taxonomy_is_named_per_label(
     assert "is not LABEL=NAME" in refused(capsys, *asked, "type")
     assert "no taxonomy 'strange' of label 'type'" in refused(capsys, *asked, "type=strange")
     assert not out.exists()
+
+
+def test_a_device_that_is_not_there_is_refused(
+    atlas: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for mode in ("default", "parity"):
+        out = tmp_path / mode
+        asked = ["train", "fusemap", str(atlas), "-o", str(out), "--device", "tpu"]
+        assert main([*asked, "--mode", mode]) == 2
+        assert "There is no device 'tpu'" in capsys.readouterr().err
+        assert not out.exists()
