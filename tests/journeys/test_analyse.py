@@ -65,12 +65,17 @@ def test_contacts_are_counted_and_a_pair_is_shown_alone(page: Page, site: Site, 
     with page.expect_download() as picture:
         page.locator("#contacts-head [data-act=take-plot]").last.click()
     assert Path(picture.value.path()).read_text().lstrip().startswith("<svg")
+    # Of these types enough cells touch, and enough do not.
+    often = "Astrocyte TE · Oligodendrocyte"
+    page.locator("#contacts-table .linkish", has_text=often).click()
+    page.locator("#contacts-pair", has_text="Astrocyte TE").wait_for(timeout=PATIENCE)
     page.get_by_role("button", name="Test ligands").click()
-    page.locator("#contacts-message table").first.wait_for(timeout=PATIENCE)
+    page.locator("#contacts-message th", has_text="Ligand to receptor").wait_for(timeout=PATIENCE)
+    assert "3 of 3 pairs of own.csv" in page.locator("#contacts-message").inner_text()
     settle(page, PATIENCE)
     page.screenshot(path=keep / "ligands.png")
     page.go_back()
-    page.locator("#contacts-pair", has_text=name).wait_for(timeout=PATIENCE)
+    page.locator("#contacts-pair", has_text="Astrocyte TE").wait_for(timeout=PATIENCE)
 
 
 def test_a_choice_of_genes_shows_its_progress_and_can_be_cancelled(
