@@ -296,9 +296,20 @@
     const [before, now] = [pressed, event.target.closest && event.target.closest("[data-act]")];
     pressed = null;
     if (!before || before.isConnected || !now) return;
-    const same = ["act", "value"].every((name) => before.dataset[name] === now.dataset[name]);
-    if (same) perform(now, event);
+    if (isSame(before, now)) perform(now, event);
   });
+  const isSame = (a, b) => ["act", "value"].every((name) => a.dataset[name] === b.dataset[name]);
+
+  // Likewise for who goes by keys: the focus moves on to the button that took its place.
+  let focused = null;
+  document.addEventListener("focusin", (event) => { focused = event.target.closest("[data-act]"); });
+  new MutationObserver(() => {
+    if (!focused || focused.isConnected || document.activeElement !== document.body) return;
+    const before = focused;
+    focused = null;
+    const now = [...document.querySelectorAll("[data-act]")].find((each) => isSame(before, each) && each.offsetParent);
+    if (now) now.focus({ preventScroll: true });
+  }).observe(document.documentElement, { childList: true, subtree: true });
 
   window.dash_clientside = window.dash_clientside || {};
   window.dash_clientside.state = {

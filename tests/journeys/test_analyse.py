@@ -89,7 +89,14 @@ def test_a_choice_of_genes_shows_its_progress_and_can_be_cancelled(
         run.click()
         page.locator("#panels-message [role=progressbar]").wait_for(timeout=PATIENCE)
         page.screenshot(path=keep / "progress.png")
-        # The card is drawn anew each second; a real click may meet it in between.
-        page.locator("#panels-message [data-act=cancel-job]").dispatch_event("click")
+        # The card is drawn anew each second; the focus stays on its button.
+        cancel = page.locator("#panels-message [data-act=cancel-job]")
+        drawn = cancel.element_handle()
+        cancel.focus()
+        page.wait_for_function("button => !button.isConnected", arg=drawn, timeout=PATIENCE)
+        page.wait_for_function(
+            "() => document.activeElement.matches('#panels-message [data-act=cancel-job]')"
+        )
+        page.keyboard.press("Enter")
         page.locator("#panels-message", has_text="cancelled").wait_for(timeout=PATIENCE)
     page.screenshot(path=keep / "cancelled.png")
