@@ -24,7 +24,7 @@ PATIENCE = 120_000
 def _upload(page: Page, path: Path) -> None:
     page.get_by_role("button", name="Annotate my section").click()
     with page.expect_file_chooser() as chooser:
-        page.locator(".drop-zone").click()
+        page.locator("#wizard-body .drop-zone").click()
     chooser.value.set_files(path)
 
 
