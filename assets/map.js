@@ -190,7 +190,8 @@
     if (isQuery()) follow(maps.query, maps.atlas);
   }
 
-  // Two panes, one physical scale: the other map keeps the same micrometres per pixel.
+  // Two panes, one physical scale: the other map keeps the same micrometres per pixel. An upload
+  // whose unit is not known is taken to be as large as the section beside it.
   let following = false;
   function follow(from, to) {
     if (following || !isQuery() || !from || !to) return;
@@ -200,8 +201,11 @@
     const [q, a] = [centre(plane.bounds), centre(near)];
     const [source, target] = from === maps.query ? [q, a] : [a, q];
     const at = um(from.getCenter(), worldOf(from));
-    const zoom = from.getZoom() + Math.log2(worldOf(to) / worldOf(from));
-    goTo(to, latLng(at[0] - source[0] + target[0], at[1] - source[1] + target[1], worldOf(to)), zoom);
+    const side = (b) => Math.max(b[2] - b[0], b[3] - b[1], 1e-9);
+    const size = plane.unit === "um" || !plane.near ? 1 : side(near) / side(plane.bounds);
+    const k = from === maps.query ? size : 1 / size;
+    const zoom = from.getZoom() + Math.log2(worldOf(to) / worldOf(from) / k);
+    goTo(to, latLng((at[0] - source[0]) * k + target[0], (at[1] - source[1]) * k + target[1], worldOf(to)), zoom);
     following = false;
   }
 

@@ -72,6 +72,8 @@ class SectionData:
         Cell ids as in the source.
     labels : mapping of str to Label
     numbers : mapping of LayerKey to (n,) float32
+    number_units : mapping of LayerKey to str
+        Units of those that have one.
     unit : str
         "counts", or what X holds instead; models must not treat the latter as counts.
     modalities : tuple of Modality
@@ -95,6 +97,7 @@ class SectionData:
     species: str = "mouse"
     modalities: tuple[Modality, ...] = ()
     embedding: NDArray[np.float32] | None = None
+    number_units: Mapping[LayerKey, str] = field(default_factory=dict)
 
     @property
     def n_cells(self) -> int:

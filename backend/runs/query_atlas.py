@@ -130,7 +130,8 @@ def _annotated(section: SectionData, result: TaskResult) -> SectionData:
     for table in label_tables(result, section.id):
         if table.label in labels:
             numbers |= _likeliest(table, labels[table.label])
-    return replace(section, labels={**labels, **given}, numbers=numbers)
+    units = {c.layer: c.unit for c in columns if c.unit}
+    return replace(section, labels={**labels, **given}, numbers=numbers, number_units=units)
 
 
 def _likeliest(table: LabelTable, label: Label) -> dict[Any, NDArray[np.float32]]:

@@ -156,7 +156,7 @@ def _join_labels(
 def _join_numbers(
     folder: Path, infos: Sequence[SectionInfo], records: Records
 ) -> dict[str, list[str]]:
-    """Record titles and spans of numeric layers; return the sections of each."""
+    """Record titles, units and spans of numeric layers; return the sections of each."""
     numbers: dict[str, list[str]] = {}
     for text in sorted({text for record in records.values() for text in record["spans"]}):
         key = LayerKey.parse(text)
@@ -165,7 +165,9 @@ def _join_numbers(
             for info in infos
             if text in records[info.id]["spans"]
         }
-        attributes = {"title": title_of(key.name), "unit": "", "spans": spans, "provenance": None}
+        units = (records[info.id].get("units", {}).get(text) for info in infos)
+        unit = next(filter(None, units), "")
+        attributes = {"title": title_of(key.name), "unit": unit, "spans": spans, "provenance": None}
         flat.set_attributes(folder / schema.number_array(key), attributes)
         numbers[text] = list(spans)
     return numbers

@@ -163,6 +163,7 @@ class AtlasWriter:
         record = {
             "labels": labels,
             "spans": spans,
+            "units": {str(k): unit for k, unit in data.number_units.items()},
             "n_genes": len(data.genes),
             "unit": data.unit if len(data.genes) else "none",
             "radius": cell_radius(data.xy),

@@ -145,6 +145,10 @@ def test_annotation_leaves_the_query_alone_and_writes_all_three(
     assert copy.obsm["X_fusemap"].shape == (400, 6)
     assert copy.obs["region_fusemap_confidence"].between(0, 1).all()
     assert json.loads(copy.uns["fusemap"])["provenance"]["model"] == "fusemap"
+    made = Atlas.open(out[2])
+    units = {str(key): made.number(key).unit for key in made.numbers()}
+    assert units["confidence:type"] == "calibrated probability"
+    assert units["score:novelty"].endswith("deviations above known cells")
 
 
 def test_table_is_safe_and_has_mapmycells_columns(trained: Trained, tmp_path: Path) -> None:
