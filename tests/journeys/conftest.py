@@ -22,7 +22,7 @@ import pytest
 from tests.journeys.steps import COUNT_REQUESTS
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Page, Playwright
 
 ROOT = Path(__file__).resolve().parents[2]
 ARTEFACTS = ROOT / "tests" / "artefacts"
@@ -152,23 +152,29 @@ def _wait_for(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    with launched(FLAGS) as running:
+def playwright() -> Iterator[Playwright]:
+    """The one driver of a session: a second beside it cannot be started."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        yield driver
+
+
+@pytest.fixture(scope="session")
+def browser(playwright: Playwright) -> Iterator[Browser]:
+    with launched(playwright, FLAGS) as running:
         yield running
 
 
 @contextmanager
-def launched(flags: list[str]) -> Iterator[Browser]:
+def launched(playwright: Playwright, flags: list[str]) -> Iterator[Browser]:
     """Run Chromium without a window."""
-    from playwright.sync_api import sync_playwright
-
     program = next((p for name in CHROMIUM if (p := shutil.which(name))), None)
     if program is None:
         pytest.fail("the journeys need Chromium: apt-get install chromium")
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=program, args=flags)
-        yield running
-        running.close()
+    running = playwright.chromium.launch(executable_path=program, args=flags)
+    yield running
+    running.close()
 
 
 @pytest.fixture

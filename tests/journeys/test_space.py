@@ -19,7 +19,7 @@ from tests.journeys.conftest import FLAGS, launched, quiet_page, run_backend, se
 from tests.journeys.steps import drawn_colours, settle
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Page, Playwright
 
     from tests.journeys.conftest import Site
 
@@ -51,10 +51,13 @@ def placed_site(demo_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.fixture
-def drawn_page(placed_site: Site) -> Iterator[Page]:
+def drawn_page(placed_site: Site, playwright: Playwright) -> Iterator[Page]:
     """A page whose browser draws WebGL in software."""
     flags = [flag for flag in FLAGS if flag != "--disable-gpu"] + SOFTWARE_GL
-    with launched(flags) as browser, quiet_page(browser, placed_site, _of_the_atlas) as opened:
+    with (
+        launched(playwright, flags) as browser,
+        quiet_page(browser, placed_site, _of_the_atlas) as opened,
+    ):
         yield opened
 
 
