@@ -112,8 +112,9 @@ def extent(entry: Mapping[str, Any]) -> str:
 
 def short_title(entry: Mapping[str, Any]) -> str:
     """Return a section's title without its technology, and without the mark of a simulation."""
-    title = str(entry["title"]).replace("(simulated)", "").strip()
-    technology = str(entry["technology"]).replace("(simulated)", "").strip()
+    title, technology = (
+        str(entry[key]).replace(" (simulated)", "").strip() for key in ("title", "technology")
+    )
     if technology:
         title = title.removesuffix(technology).rstrip(" ,")
     return title or str(entry["title"])

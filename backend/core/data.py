@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -218,6 +218,11 @@ class Column:
     values: NDArray[Any]
     categories: tuple[Category, ...] = ()
     unit: str = ""
+
+
+def units_of(columns: Iterable[Column]) -> dict[LayerKey, str]:
+    """Return the units of the numbers among some columns, of those that have one."""
+    return {c.layer: c.unit for c in columns if c.unit and not c.categories}
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from backend.core.data import AS_MEASURED, Column, Label, SectionData, TaskResult
+from backend.core.data import AS_MEASURED, Column, Label, SectionData, TaskResult, units_of
 from backend.models.soscope.returned import sparse_of, subspot_id
 from backend.runs.enhance_files import matrix_of
 from backend.store.atlas import Atlas
@@ -77,7 +77,12 @@ def _labelled(section: SectionData, name: str, result: TaskResult) -> SectionDat
     labels = {c.layer.name: Label(c.values, c.categories) for c in own if c.categories}
     numbers = {c.layer: c.values for c in own if not c.categories}
     given = {n: label for n, label in section.labels.items() if n not in labels}
-    return replace(section, labels={**labels, **given}, numbers={**section.numbers, **numbers})
+    return replace(
+        section,
+        labels={**labels, **given},
+        numbers={**section.numbers, **numbers},
+        number_units=units_of(own),
+    )
 
 
 def per_spot_area(fine: SectionData, n_spots: int) -> SectionData:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.core.data import Column, Label, SectionData, TaskResult
+from backend.core.data import Column, Label, SectionData, TaskResult, units_of
 from backend.core.layers import LayerKey
 from backend.core.trust import COLUMNS as TRUST_COLUMNS
 from backend.store.atlas import Atlas
@@ -60,7 +60,13 @@ def _with_layers(section: SectionData, result: TaskResult) -> SectionData:
     numbers: dict[LayerKey, NDArray[np.float32]] = {
         c.layer: c.values for c in columns if not c.categories
     }
-    return replace(section, labels={**labels, **given}, numbers=numbers, modalities=())
+    return replace(
+        section,
+        labels={**labels, **given},
+        numbers=numbers,
+        number_units=units_of(columns),
+        modalities=(),
+    )
 
 
 def _record(path: Path, result: TaskResult, genes: Sequence[str]) -> None:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from backend.analysis.ligands_table import read_pairs
 from backend.analysis.selection import inside
-from backend.core.data import Label, SectionData, TaskResult
+from backend.core.data import Label, SectionData, TaskResult, units_of
 from backend.core.errors import BadRequest, UnknownCell
 from backend.core.job import RunContext
 from backend.models.spatialformer.colocalise import ColocaliseParams, colocalise
@@ -182,7 +182,8 @@ def write_partners(folder: Path, section: SectionData, result: TaskResult) -> No
 def write_section(path: Path, section: SectionData, result: TaskResult) -> None:
     """Write a section with the columns of a result as an atlas of its own."""
     numbers = {c.layer: c.values for c in result.columns if not c.categories}
-    whole = replace(section, numbers={**section.numbers, **numbers})
+    units = units_of(result.columns)
+    whole = replace(section, numbers={**section.numbers, **numbers}, number_units=units)
     made = asdict(result.provenance) if result.provenance else {}
     genes = (section.genes, [""] * len(section.genes))
     plan = [plan_of(whole, notes=("Partners predicted from expression.",))]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.core.data import Label, Provenance, SectionData, TaskResult
+from backend.core.data import Label, Provenance, SectionData, TaskResult, units_of
 from backend.core.job import RunContext
 from backend.core.layers import LIKELIEST, likely_layers
 from backend.core.trust import FEW_BRIDGE_GENES, FEW_BRIDGES
@@ -130,7 +130,7 @@ def _annotated(section: SectionData, result: TaskResult) -> SectionData:
     for table in label_tables(result, section.id):
         if table.label in labels:
             numbers |= _likeliest(table, labels[table.label])
-    units = {c.layer: c.unit for c in columns if c.unit}
+    units = units_of(columns)
     return replace(section, labels={**labels, **given}, numbers=numbers, number_units=units)
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, diags, hstack
 
 from backend.analysis.differential import differential
-from backend.core.data import Column, Label, Modality, SectionData, TaskResult
+from backend.core.data import Column, Label, Modality, SectionData, TaskResult, units_of
 from backend.core.layers import LayerKey
 from backend.runs.tables import beside, safe_text
 from backend.store.atlas import Atlas
@@ -54,6 +54,7 @@ def write_weights_atlas(path: Path, section: SectionData, result: TaskResult) ->
         genes=features,
         labels={**labels, **given},
         numbers=numbers,
+        number_units={_layer(key): unit for key, unit in units_of(columns).items()},
         unit="counts" if features else "none",
     )
     provenance = asdict(result.provenance) if result.provenance else {}

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
-from backend.core.data import SectionInfo
+from backend.core.data import Column, SectionInfo, units_of
 from backend.core.geometry import Bounds, Slot
+from backend.core.layers import Category, LayerKey
 
 
 def info(**more: Any) -> SectionInfo:
@@ -36,3 +38,15 @@ def test_rows_of_a_section_are_called_what_they_are(more: dict[str, Any], said: 
 
 def test_a_section_owns_the_rows_after_its_first() -> None:
     assert info().rows == slice(4, 7)
+
+
+def test_units_are_those_of_numbers_that_have_one() -> None:
+    far, share = LayerKey("score", "far"), LayerKey("factor", "1")
+    label = LayerKey("label", "domain")
+    values = np.zeros(2, np.float32)
+    columns = [
+        Column("a", far, values, unit="nats"),
+        Column("a", share, values),
+        Column("a", label, values, (Category("one", ""),), "names"),
+    ]
+    assert units_of(columns) == {far: "nats"}

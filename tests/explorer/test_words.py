@@ -101,6 +101,7 @@ def test_a_label_of_a_query_is_annotated() -> None:
         ("Whole coronal section, ISS", "ISS", "Whole coronal section"),
         ("Visual cortex BY3", "STARmap", "Visual cortex BY3"),
         ("ISS", "ISS", "ISS"),
+        ("Rest, Visium (simulated), subspots", "Visium (simulated)", "Rest, Visium, subspots"),
         ("Anything", "", "Anything"),
     ],
 )
